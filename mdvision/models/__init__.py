@@ -1,0 +1,16 @@
+"""Models: torch, mmengine and mmcv only, never a host library."""
+
+from .attention import MultiScaleAttention, SqueezeExcite
+from .backbones import AttentionResNet, EMANet
+from .heads import BoxLinearWithBackground, StageHead
+from .layers import SoftBAN
+
+__all__ = [
+    'AttentionResNet',
+    'BoxLinearWithBackground',
+    'EMANet',
+    'MultiScaleAttention',
+    'SoftBAN',
+    'SqueezeExcite',
+    'StageHead',
+]

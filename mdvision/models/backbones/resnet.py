@@ -1,0 +1,303 @@
+"""A ResNet with two slots: any attention, and any replacement of the 3x3 convolution.
+
+Papers: Deep Residual Learning, https://arxiv.org/abs/1512.03385; the slots take the modules of
+``mdvision.models.attention``. Names of children are torchvision's, so its weights load.
+
+Shapes: B batch, Cin block input channels, P block width, H x W map, s stride.
+"""
+
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from mdvision.errors import UserError, did_you_mean
+from mdvision.registry import MODELS
+
+from ..layers import he_out_
+
+__all__ = ['AttentionResNet', 'build_stage']
+
+# One slot: None keeps it plain; a dict configures a registered module.
+Slot = dict | None
+
+
+def _build_slot(cfg: Slot, channels: int, slot: str, **kwargs) -> nn.Module:
+    """Build the module of a slot; ``channels`` is its first argument by our convention."""
+    cfg = dict(cfg)
+    name = cfg.pop('type', None)
+    layer = MODELS.get(name) if isinstance(name, str) else name
+    if layer is None:
+        raise UserError(
+            f'{slot}={{"type": {name!r}}}: no such module is registered.'
+            + did_you_mean(str(name).rsplit('.', 1)[-1], MODELS.module_dict)
+            + ' A module of your own needs @MODELS.register_module() (from mdvision.registry) and its '
+            "file in the config's custom_imports; see docs/add_an_attention.md."
+        )
+    return layer(channels, **cfg, **kwargs)
+
+
+def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
+    he_out_(conv)
+    return conv
+
+
+def _conv2(cfg: Slot, width: int, stride: int) -> nn.Module:
+    if cfg is None:
+        return _conv(width, width, 3, stride)
+    return _build_slot(cfg, width, 'conv2', stride=stride)
+
+
+class _Block(nn.Module):
+    """What both residual blocks share: the shortcut, the attention slot, checkpointing."""
+
+    expansion: int
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        stride: int = 1,
+        attention: Slot = None,
+        conv2: Slot = None,
+        with_cp: bool = False,
+    ):
+        super().__init__()
+        out_channels = width * self.expansion
+        self.relu = nn.ReLU(inplace=True)
+        self._build_residual(in_channels, width, stride, conv2)
+        self.attention = None if attention is None else _build_slot(attention, out_channels, 'attention')
+        self.downsample = None
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                _conv(in_channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels)
+            )
+        self.with_cp = with_cp
+
+    def _build_residual(self, in_channels: int, width: int, stride: int, conv2: Slot) -> None:
+        raise NotImplementedError
+
+    def residual(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _forward(self, x: Tensor) -> Tensor:
+        out = self.residual(x)
+        if self.attention is not None:
+            out = self.attention(out)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return self.relu(out + shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, Cin, H, W) -> (B, P * expansion, H/s, W/s)."""
+        if self.with_cp and x.requires_grad:
+            return checkpoint(self._forward, x, use_reentrant=False)
+        return self._forward(x)
+
+
+class BasicBlock(_Block):
+    """``relu(attention(bn2(conv2(relu(bn1(conv1(x)))))) + shortcut(x))``, two 3x3 convolutions.
+
+    The ``conv2`` slot takes the place of the second convolution.
+    """
+
+    expansion = 1
+
+    def _build_residual(self, in_channels, width, stride, conv2):
+        self.conv1 = _conv(in_channels, width, 3, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv2(conv2, width, stride=1)
+        self.bn2 = nn.BatchNorm2d(width)
+
+    def residual(self, x):
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.bn2(self.conv2(x))
+
+
+class Bottleneck(_Block):
+    """``relu(attention(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x))``.
+
+    1x1, 3x3 with the stride, 1x1 to four times the width. The ``conv2`` slot replaces the 3x3.
+    """
+
+    expansion = 4
+
+    def _build_residual(self, in_channels, width, stride, conv2):
+        self.conv1 = _conv(in_channels, width, 1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv2(conv2, width, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = _conv(width, width * 4, 1)
+        self.bn3 = nn.BatchNorm2d(width * 4)
+
+    def residual(self, x):
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return self.bn3(self.conv3(x))
+
+
+def build_stage(
+    block: type[_Block],
+    in_channels: int,
+    width: int,
+    num_blocks: int,
+    stride: int,
+    attention: Slot = None,
+    conv2: Slot = None,
+    with_cp: bool = False,
+) -> nn.Sequential:
+    """``num_blocks`` blocks of the same width; the first one carries the stride."""
+    blocks = []
+    for index in range(num_blocks):
+        blocks.append(block(in_channels, width, stride if index == 0 else 1, attention, conv2, with_cp))
+        in_channels = width * block.expansion
+    return nn.Sequential(*blocks)
+
+
+def _per_stage(value: Slot | Sequence[Slot], name: str) -> list[Slot]:
+    """One entry for each of the four stages from one dict (all stages) or four entries."""
+    if value is None or isinstance(value, dict):
+        return [value] * 4
+    if len(value) != 4:
+        raise UserError(
+            f'{name} must be one dict for all stages, or four entries (None keeps a stage plain), '
+            f'got {len(value)} entries.'
+        )
+    return list(value)
+
+
+@MODELS.register_module()
+class AttentionResNet(BaseModule):
+    """ResNet whose blocks have a slot for attention and a slot in place of the 3x3 convolution.
+
+    The output is a tuple of maps, one for each of ``out_indices``; their channels and strides are
+    in ``out_channels`` and ``out_strides``. The stage strides are 1, 2, 2, 2 on top of the stem's.
+
+    Args:
+        depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks).
+        stem: ``'imagenet'`` (7x7 stride 2, max-pool: stride 4), ``'cifar'`` (3x3 stride 1, no
+            pool: stride 1) or ``'cifar_pool'`` (3x3 stride 1, max-pool: stride 2).
+        attention: what comes after the last norm of a block, before the addition: a dict with the
+            ``type`` of a registered module whose first argument is the channel count, or four
+            entries, one a stage, ``None`` for a plain one.
+        conv2: what replaces the 3x3 convolution, likewise; the module takes ``stride`` as well.
+        stage_blocks: blocks of the four stages, instead of those that ``depth`` stands for.
+        base_channels: width of the first stage; it doubles from stage to stage.
+        in_channels: channels of the image.
+        num_stages: how many stages are built (C4 detectors use three).
+        out_indices: the stages to return, counted from 0; the last stage built by default.
+        frozen_stages: -1 trains everything; 0 freezes the stem; n the stem and the first n stages.
+        norm_eval: keep every batch norm in evaluation mode during training.
+        with_cp: recompute the blocks in the backward pass to save memory.
+        init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
+
+    Raises:
+        UserError: for a depth, stem, stage or slot that does not exist.
+    """
+
+    arch_settings = {
+        18: (BasicBlock, (2, 2, 2, 2)),
+        34: (BasicBlock, (3, 4, 6, 3)),
+        50: (Bottleneck, (3, 4, 6, 3)),
+        101: (Bottleneck, (3, 4, 23, 3)),
+        152: (Bottleneck, (3, 8, 36, 3)),
+    }
+    # name: (kernel, stride, max-pool)
+    stem_settings = {'imagenet': (7, 2, True), 'cifar': (3, 1, False), 'cifar_pool': (3, 1, True)}
+
+    def __init__(
+        self,
+        depth: int = 50,
+        stem: str = 'imagenet',
+        attention: Slot | Sequence[Slot] = None,
+        conv2: Slot | Sequence[Slot] = None,
+        stage_blocks: Sequence[int] | None = None,
+        base_channels: int = 64,
+        in_channels: int = 3,
+        num_stages: int = 4,
+        out_indices: Sequence[int] | None = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        out_indices = (num_stages - 1,) if out_indices is None else tuple(out_indices)
+        self._check(depth, stem, num_stages, out_indices, frozen_stages)
+        block, default_blocks = self.arch_settings[depth]
+        attention, conv2 = _per_stage(attention, 'attention'), _per_stage(conv2, 'conv2')
+        self.num_stages = num_stages
+        self.out_indices = out_indices
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+
+        kernel_size, stem_stride, pool = self.stem_settings[stem]
+        self.conv1 = _conv(in_channels, base_channels, kernel_size, stem_stride)
+        self.bn1 = nn.BatchNorm2d(base_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
+
+        channels, stride = base_channels, stem_stride * (2 if pool else 1)
+        all_channels, all_strides = [], []
+        blocks = stage_blocks or default_blocks
+        for index in range(num_stages):
+            width, stage_stride = base_channels * 2**index, 1 if index == 0 else 2
+            stage = build_stage(
+                block, channels, width, blocks[index], stage_stride, attention[index], conv2[index], with_cp
+            )
+            self.add_module(f'layer{index + 1}', stage)
+            channels, stride = width * block.expansion, stride * stage_stride
+            all_channels.append(channels)
+            all_strides.append(stride)
+        self.out_channels = tuple(all_channels[i] for i in out_indices)
+        self.out_strides = tuple(all_strides[i] for i in out_indices)
+        self._freeze_stages()
+
+    def _check(self, depth, stem, num_stages, out_indices, frozen_stages) -> None:
+        name = type(self).__name__
+        if depth not in self.arch_settings:
+            raise UserError(f'{name}: depth must be one of {sorted(self.arch_settings)}, got {depth!r}.')
+        if stem not in self.stem_settings:
+            raise UserError(f'{name}: stem must be one of {sorted(self.stem_settings)}, got {stem!r}.')
+        if not 1 <= num_stages <= 4:
+            raise UserError(f'{name}: num_stages must be 1 to 4, got {num_stages}.')
+        if not out_indices or not set(out_indices) <= set(range(num_stages)):
+            raise UserError(
+                f'{name}: out_indices must be stages 0 to {num_stages - 1} (num_stages={num_stages}), '
+                f'got {out_indices}.'
+            )
+        if not -1 <= frozen_stages <= num_stages:
+            raise UserError(f'{name}: frozen_stages must be -1 (none) to {num_stages}, got {frozen_stages}.')
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        if self.frozen_stages < 0:
+            return []
+        stages = [getattr(self, f'layer{i}') for i in range(1, self.frozen_stages + 1)]
+        return [self.conv1, self.bn1, *stages]
+
+    def _freeze_stages(self) -> None:
+        for module in self._frozen_modules():
+            module.eval()
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True):
+        """Training mode, except for frozen stages and, with ``norm_eval``, the norms."""
+        super().train(mode)
+        self._freeze_stages()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm) or getattr(module, 'follow_norm_eval', False):
+                    module.eval()
+        return self
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) -> tuple of (B, out_channels[i], H / out_strides[i], W / out_strides[i])."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        outs = []
+        for index in range(self.num_stages):
+            x = getattr(self, f'layer{index + 1}')(x)
+            if index in self.out_indices:
+                outs.append(x)
+        return tuple(outs)
