@@ -1,0 +1,1 @@
+"""What the tools call after and around training: pictures, reports, comparisons."""

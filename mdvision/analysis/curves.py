@@ -1,0 +1,290 @@
+"""Learning curves: one picture of the losses and the metrics of a run, from mmengine's own log.
+
+mmengine writes ``vis_data/scalars.json``: one JSON object a line. A training line has the losses, the
+learning rate, ``iter`` and, in epoch-based runs, ``epoch`` (both count from 1). A validation line has
+the metrics and ``step``: the epoch, or the iteration in iteration-based runs.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mdvision.errors import UserError
+
+__all__ = ['draw_curves', 'epoch_positions', 'headline_metrics', 'read_scalars']
+
+# The numbers that a run is known by; the others are in the log.
+HEADLINES = (
+    'voc12/mAP50',
+    'coco/mAP',
+    'accuracy/top1',
+    'accuracy/top5',
+    'coco/bbox_mAP',
+    'pascal_voc/mAP',
+)
+BOOKKEEPING = {'step', 'iter', 'epoch', 'time', 'data_time', 'memory', 'lr'}
+MAX_PARTS = 8
+# Okabe and Ito's colours, which stay apart for colour-blind readers.
+PART_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#8C6D31', '#999999')
+METRIC_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7')
+DPI = 110
+FIGURE_INCHES = (1200 / DPI, 500 / DPI)
+
+PathLike = str | Path
+
+
+def read_scalars(paths: PathLike | Sequence[PathLike]) -> tuple[list[dict], list[dict]]:
+    """The training and the validation lines of one run, each in the order of training.
+
+    Args:
+        paths: a ``scalars.json``, or those of a run and of its resumed parts, in that order. A resumed
+            part replaces what came before from its own first line on: a run that stopped in the
+            middle of an epoch trains that epoch again.
+
+    Returns:
+        the lines with ``iter`` (training) and the others (validation), as the dicts they are.
+
+    Raises:
+        UserError: a file that is missing, empty, or has a line that is not a JSON object. An
+            incomplete last line is left out: that is what a killed run leaves behind.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not paths:
+        raise UserError('Expected at least one scalars.json to draw, got an empty list.')
+    train_rows, val_rows = [], []
+    for path in paths:
+        rows = _read_lines(Path(path))
+        new_train = [row for row in rows if 'iter' in row]
+        new_val = [row for row in rows if 'iter' not in row]
+        if new_train:
+            train_rows = [row for row in train_rows if row['iter'] < new_train[0]['iter']]
+        if new_val:
+            val_rows = [row for row in val_rows if row.get('step', 0) < new_val[0].get('step', 0)]
+        train_rows += new_train
+        val_rows += new_val
+    return train_rows, val_rows
+
+
+def _read_lines(path: Path) -> list[dict]:
+    if not path.is_file():
+        raise UserError(
+            f'{path}: no such file. Expected the vis_data/scalars.json that training writes into the '
+            'folder of its run.'
+        )
+    lines = [line for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)  # reads the bare NaN and Infinity that mmengine writes
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise UserError(
+                f'{path}: line {number} is not JSON ({error}). Is this a scalars.json?'
+            ) from error
+        if not isinstance(row, dict):
+            raise UserError(f'{path}: line {number} is not a JSON object. Is this a scalars.json?')
+        rows.append(row)
+    if not rows:
+        raise UserError(
+            f'{path}: the file has no complete line. Training writes one every `interval` iterations '
+            '(default_hooks.logger): has the run got that far?'
+        )
+    return rows
+
+
+def epoch_positions(train_rows: Sequence[dict]) -> list[float]:
+    """Where each training line lies on the axis: in epochs if the lines tell them, else in iterations.
+
+    The log does not hold the number of iterations an epoch has. Every line bounds it from below (epoch
+    e ends at iteration e times that number or later), and the best bound serves. A position never
+    leaves its own epoch, even where a resumed run has shorter epochs because of a larger batch.
+    """
+    if not all('epoch' in row for row in train_rows):
+        return [float(row['iter']) for row in train_rows]
+    per_epoch = max((math.ceil(row['iter'] / row['epoch']) for row in train_rows), default=1)
+    per_epoch = max(per_epoch, 1)
+    return [max(row['iter'] / per_epoch, row['epoch'] - 1) for row in train_rows]
+
+
+def headline_metrics(val_rows: Sequence[dict]) -> list[str]:
+    """The few metrics to draw: the known headlines that are there, else the first four numbers."""
+    keys = list(dict.fromkeys(key for row in val_rows for key in row if _is_number(row[key])))
+    keys = [key for key in keys if key not in BOOKKEEPING and 'loss' not in key]
+    return ([key for key in HEADLINES if key in keys] or keys)[: len(METRIC_COLOURS)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _series(rows: Sequence[dict], positions: Sequence[float], key: str) -> tuple[list[float], list[float]]:
+    """Positions and values of one key, where it has a finite number."""
+    points = [
+        (x, float(row[key]))
+        for row, x in zip(rows, positions, strict=True)
+        if _is_number(row.get(key)) and math.isfinite(row[key])
+    ]
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _draw_losses(
+    axes: Axes, train_rows: list[dict], val_rows: list[dict], val_positions: list[float]
+) -> None:
+    positions = epoch_positions(train_rows)
+    total = _series(train_rows, positions, 'loss')
+    if total[0]:
+        _plot(axes, total, color='#222222', linewidth=2.4, label='loss')
+    names = dict.fromkeys(key for row in train_rows for key in row if 'loss' in key and key != 'loss')
+    parts = {key: _series(train_rows, positions, key) for key in names}
+    parts = {key: series for key, series in parts.items() if series[0]}
+    # The largest parts get a colour each: more lines than that cannot be told apart.
+    largest = sorted(parts, key=lambda key: -sum(parts[key][1]) / len(parts[key][1]))[:MAX_PARTS]
+    coloured = [key for key in parts if key in largest]
+    colours = dict(zip(coloured, PART_COLOURS, strict=False))
+    for key in coloured:
+        _plot(axes, parts[key], color=colours[key], linewidth=1.1, label=key)
+    rest = [key for key in parts if key not in coloured]
+    for index, key in enumerate(rest):
+        label = f'{len(rest)} smaller parts' if index == 0 else None
+        _plot(axes, parts[key], color='#cccccc', linewidth=0.8, label=label)
+
+    val_losses = list(
+        dict.fromkeys(k for row in val_rows for k in row if k.startswith('val') and 'loss' in k)
+    )
+    for index, key in enumerate(val_losses[:MAX_PARTS]):
+        # The same colour as its training counterpart: val/loss_cls goes with loss_cls.
+        colour = colours.get(key[4:], '#222222' if key[4:] == 'loss' else PART_COLOURS[index])
+        _plot(
+            axes, _series(val_rows, val_positions, key), color=colour, linewidth=1.6, dashed=True, label=key
+        )
+
+    values = [value for line in axes.get_lines() for value in line.get_ydata()]
+    axes.set_ylabel('loss')
+    if values:
+        axes.set_ylim(min(0.0, *values), max(max(values) * 1.05, 1e-6))
+    else:
+        _say(axes, 'no training losses in the log')
+
+
+def _plot(
+    axes: Axes, series: tuple[list, list], color: str, linewidth: float, label: str | None, dashed=False
+) -> None:
+    # A line through a single point is invisible.
+    marker = 'o' if len(series[0]) == 1 else None
+    style = (0, (4, 2)) if dashed else '-'
+    axes.plot(*series, color=color, linewidth=linewidth, linestyle=style, marker=marker, ms=5, label=label)
+
+
+def _draw_metrics(axes: Axes, val_rows: list[dict], positions: list[float], unit: str) -> None:
+    endings, highest = [], 0.0
+    for key, colour in zip(headline_metrics(val_rows), METRIC_COLOURS, strict=False):
+        xs, ys = _series(val_rows, positions, key)
+        if not xs:
+            axes.plot([], [], color=colour, label=f'{key}: no finite value')
+            continue
+        best = max(range(len(ys)), key=ys.__getitem__)
+        digits = 1 if max(ys) > 1 else 3
+        label = f'{key}: best {ys[best]:.{digits}f} ({unit} {xs[best]:g}), last {ys[-1]:.{digits}f}'
+        axes.plot(xs, ys, color=colour, linewidth=2, marker='o', ms=3.5, label=label, clip_on=False)
+        axes.plot(
+            xs[best], ys[best], color=colour, marker='*', ms=13, mec='white', mew=0.9, clip_on=False, zorder=5
+        )
+        endings.append((ys[-1], f'{ys[-1]:.{digits}f}', colour))
+        highest = max(highest, *ys)
+    axes.set_ylabel('metric')
+    axes.set_ylim(0, 1 if highest <= 1 else max(100, highest))
+    if not axes.get_lines():
+        _say(axes, 'no validation results in the log')
+    _label_endings(axes, endings)
+
+
+def _label_endings(axes: Axes, endings: list[tuple[float, str, str]]) -> None:
+    """The last values beside the right edge, moved apart so that near ones stay readable."""
+    step = 0.05 * axes.get_ylim()[1]
+    previous = -math.inf
+    for value, text, colour in sorted(endings):
+        previous = max(value, previous + step)
+        axes.annotate(
+            text,
+            (1.015, previous),
+            xycoords=('axes fraction', 'data'),
+            color=colour,
+            fontsize=9,
+            fontweight='bold',
+            va='center',
+            annotation_clip=False,
+        )
+
+
+def _say(axes: Axes, text: str) -> None:
+    axes.text(
+        0.5, 0.5, text, transform=axes.transAxes, ha='center', va='center', color='#666666', fontsize=11
+    )
+
+
+def _finish(axes: Axes, x_label: str, last_x: float, legend_columns: int) -> None:
+    axes.set_xlabel(x_label)
+    axes.set_xlim(0, last_x * 1.02)
+    if last_x >= 3:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(True, color='#e6e6e6', linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ('top', 'right'):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(labelsize=9.5)
+    if axes.get_legend_handles_labels()[1]:
+        # Above the axes and not in them: no place inside is free in every run.
+        axes.legend(
+            loc='lower left',
+            bbox_to_anchor=(-0.02, 1.0),
+            ncols=legend_columns,
+            frameon=False,
+            fontsize=8.5,
+            handlelength=1.6,
+            columnspacing=1.2,
+            labelspacing=0.3,
+        )
+
+
+def draw_curves(scalars: PathLike | Sequence[PathLike], out_png: PathLike) -> Path:
+    """Draw losses (left) and headline metrics (right) over the run, 1200x500 pixels.
+
+    The total loss is thick, its parts are thin, validation losses dashed. Metrics go from 0 to 1, or to
+    100 if any is above 1; a star marks the best validation of each. Values that are not finite are
+    left out. Nothing is smoothed beyond what mmengine did when it wrote the log.
+
+    Args:
+        scalars: as for :func:`read_scalars`.
+        out_png: the picture; its folder is made where missing.
+
+    Returns:
+        the path of the picture.
+
+    Raises:
+        UserError: see :func:`read_scalars`.
+    """
+    train_rows, val_rows = read_scalars(scalars)
+    by_epoch = all('epoch' in row for row in train_rows)
+    unit = 'epoch' if by_epoch else 'iteration'
+    val_rows = [row for row in val_rows if _is_number(row.get('step'))]
+    val_positions = [float(row['step']) for row in val_rows]
+    last_x = max([*epoch_positions(train_rows), *val_positions], default=1.0) or 1.0
+
+    figure = Figure(figsize=FIGURE_INCHES, dpi=DPI, facecolor='white', layout='constrained')
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    _draw_losses(left, train_rows, val_rows, val_positions)
+    _finish(left, unit, last_x, legend_columns=4)
+    _draw_metrics(right, val_rows, val_positions, unit)
+    _finish(right, unit, last_x, legend_columns=1)
+    out_png = Path(out_png)
+    out_png.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out_png, dpi=DPI)
+    return out_png

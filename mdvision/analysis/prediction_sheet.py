@@ -1,0 +1,299 @@
+"""One picture of many detections: ground truth and prediction side by side, for a look with the eye.
+
+Each image is enlarged or reduced to the width of a panel before anything is drawn, so that lines and
+text have the same size on a 160x120 image as on a 4000x3000 one.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mdvision.errors import UserError
+
+__all__ = ['class_colour', 'draw_prediction_sheet', 'panel_size']
+
+# The first seven are Okabe and Ito's, which stay apart for colour-blind readers. No larger set does: the
+# rest differs in lightness, and every box has its class written on it.
+# fmt: off
+PALETTE = (
+    '#E69F00', '#56B4E9', '#009E73', '#F0E442', '#0072B2', '#D55E00', '#CC79A7',
+    '#999933', '#882255', '#44AA99', '#332288', '#DDCC77', '#AA4499', '#88CCEE',
+    '#117733', '#EE8866', '#BBBBBB', '#6699CC', '#AA4466', '#E4E4E4',
+)
+# fmt: on
+PANEL_WIDTH = 340  # pixels; a panel is never higher than wide
+GAP = 8  # between the panels of a sample
+MARGIN = 22  # around the sheet and between samples
+CAPTION = 22  # a line of text above a panel
+FONT_SIZE = 12
+INK, FAINT, PAPER = '#222222', '#6b6b6b', '#ffffff'
+
+
+def class_colour(label: int) -> tuple[int, int, int]:
+    """The RGB colour of a class: the same on every sheet, and from the 21st class on repeated."""
+    value = PALETTE[label % len(PALETTE)]
+    return tuple(int(value[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def panel_size(height: int, width: int) -> tuple[int, int]:
+    """(height, width) in pixels at which an image is drawn: as large as a square panel allows."""
+    scale = PANEL_WIDTH / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    # The font that comes with matplotlib: the same on every machine.
+    name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), 'fonts', 'ttf', name)), size)
+
+
+def _pieces(start: int, stop: int, dashed: bool) -> list[tuple[int, int]]:
+    """The drawn parts of a line from ``start`` to ``stop``: all of it, or dashes of 6 pixels."""
+    if not dashed:
+        return [(start, stop)]
+    return [(at, min(at + 6, stop)) for at in range(start, stop, 12)]
+
+
+def _draw_box(draw: ImageDraw.ImageDraw, box: np.ndarray, colour: tuple, dashed: bool) -> None:
+    """Two pixels of colour with a black rim: visible on every background. ``box`` in panel pixels."""
+    x1, y1, x2, y2 = (round(float(value)) for value in box)
+    bars = []  # inclusive rectangles
+    for a, b in _pieces(x1, x2, dashed):
+        bars += [(a, y1, b, y1 + 1), (a, y2 - 1, b, y2)]
+    for a, b in _pieces(y1, y2, dashed):
+        bars += [(x1, a, x1 + 1, b), (x2 - 1, a, x2, b)]
+    bars = [(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in bars]
+    for a, b, c, d in bars:
+        draw.rectangle((a - 1, b - 1, c + 1, d + 1), fill=(0, 0, 0))
+    for bar in bars:
+        draw.rectangle(bar, fill=colour)
+
+
+def _place_label(box: np.ndarray, size: tuple[int, int], panel: tuple[int, int], taken: list) -> tuple:
+    """A corner of the box where the label hides no other label; the first choice if there is none.
+
+    Args:
+        box: in panel pixels.
+        size: (width, height) of the label.
+        panel: (width, height) of the panel.
+        taken: rectangles of the labels that are there.
+
+    Returns:
+        the rectangle (x1, y1, x2, y2) for the label, inside the panel.
+    """
+    (x1, y1, x2, y2), (width, height) = box, size
+    choices = [
+        (x1 - 1, y1 - height),  # above the box, at the left
+        (x2 + 2 - width, y1 - height),
+        (x1 - 1, y2 + 1),  # below the box
+        (x2 + 2 - width, y2 + 1),
+        (x1 + 1, y1 + 1),  # in the box
+        (x1 + 1, y2 - height),
+    ]
+    placed = []
+    for x, y in choices:
+        inside_y = min(max(y, 0), panel[1] - height)
+        inside_x = min(max(x, 0), max(panel[0] - width, 0))
+        rectangle = (inside_x, inside_y, inside_x + width, inside_y + height)
+        if inside_y == y and not any(_overlap(rectangle, other) for other in taken):
+            return rectangle
+        placed.append(rectangle)
+    return placed[4] if y1 < height else placed[0]
+
+
+def _overlap(one: tuple, other: tuple) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _text_colour(background: tuple[int, int, int]) -> str:
+    red, green, blue = background
+    return '#000000' if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else '#ffffff'
+
+
+def _draw_panel(
+    image: np.ndarray, boxes: np.ndarray, labels: Sequence[int], texts: list, dashed: Sequence
+) -> Image:
+    """An image at panel size with its boxes; the first box is the most important one, and on top."""
+    height, width = panel_size(*image.shape[:2])
+    enlarged = height > image.shape[0]
+    picture = cv2.resize(
+        image, (width, height), interpolation=cv2.INTER_CUBIC if enlarged else cv2.INTER_AREA
+    )
+    panel = Image.fromarray(picture)
+    draw = ImageDraw.Draw(panel)
+    font = _font(FONT_SIZE)
+    scale = np.array([width / image.shape[1], height / image.shape[0]] * 2)
+    scaled = np.clip(boxes * scale, 0, [width - 1, height - 1] * 2)
+
+    order = range(len(scaled))
+    for index in reversed(order):
+        _draw_box(draw, scaled[index], class_colour(labels[index]), bool(dashed[index]))
+    taken = []
+    for index in order:
+        size = (int(font.getlength(texts[index])) + 7, FONT_SIZE + 4)
+        taken.append(_place_label(scaled[index], size, (width, height), taken))
+    for index in reversed(order):
+        colour = class_colour(labels[index])
+        x1, y1, x2, y2 = taken[index]
+        draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour)
+        draw.text((x1 + 3, (y1 + y2) / 2), texts[index], fill=_text_colour(colour), font=font, anchor='lm')
+    return panel
+
+
+def _checked(sample: Mapping, number: int, num_classes: int) -> dict:
+    """The arrays of a sample, after a look at what would otherwise draw nonsense."""
+    image = np.asarray(sample['image'])
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise UserError(
+            f'Sample {number}: expected an RGB image (H, W, 3) of uint8, got {image.shape} of {image.dtype}.'
+        )
+    checked = {'image': np.ascontiguousarray(image), 'title': sample.get('title', '')}
+    for kind in ('gt', 'pred'):
+        boxes = np.asarray(sample[f'{kind}_boxes'], dtype=float).reshape(-1, 4)
+        labels = np.asarray(sample[f'{kind}_labels']).astype(int).reshape(-1)
+        if len(boxes) != len(labels):
+            raise UserError(f'Sample {number}: {len(boxes)} {kind}_boxes, but {len(labels)} {kind}_labels.')
+        if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+            raise UserError(
+                f'Sample {number}: {kind}_labels from {labels.min()} to {labels.max()}, but there are '
+                f'{num_classes} classes, labelled 0 to {num_classes - 1}.'
+            )
+        checked[f'{kind}_boxes'], checked[f'{kind}_labels'] = boxes, labels
+    difficult = sample.get('gt_difficult')
+    difficult = np.zeros(len(checked['gt_boxes'])) if difficult is None else difficult
+    checked['gt_difficult'] = np.asarray(difficult, dtype=bool)
+    checked['pred_scores'] = np.asarray(sample['pred_scores'], dtype=float).reshape(-1)
+    for key, of in (('gt_difficult', 'gt_boxes'), ('pred_scores', 'pred_boxes')):
+        if len(checked[key]) != len(checked[of]):
+            raise UserError(f'Sample {number}: {len(checked[of])} {of}, but {len(checked[key])} {key}.')
+    return checked
+
+
+def _above(sample: dict, score_thr: float) -> dict:
+    """The sample with the predictions of at least ``score_thr`` only, best first."""
+    order = np.argsort(-sample['pred_scores'], kind='stable')
+    order = order[sample['pred_scores'][order] >= score_thr]
+    return {**sample, **{key: sample[key][order] for key in ('pred_boxes', 'pred_labels', 'pred_scores')}}
+
+
+def _draw_legend(present: list[int], classes: Sequence[str], note: str, width: int) -> Image:
+    """The classes with their colours, in as many lines as they need, and a note in grey."""
+    font, line_height = _font(13), 24
+    positions, x, y = [], 0, 0
+    for label in present:
+        needed = 22 + int(font.getlength(classes[label])) + 20
+        if x and x + needed > width:
+            x, y = 0, y + line_height
+        positions.append((x, y))
+        x += needed
+    note_x = x
+    if x and x + font.getlength(note) > width:
+        note_x, y = 0, y + line_height
+    legend = Image.new('RGB', (width, y + line_height), PAPER)
+    draw = ImageDraw.Draw(legend)
+    for label, (left, top) in zip(present, positions, strict=True):
+        draw.rectangle((left, top + 5, left + 15, top + 19), fill=class_colour(label), outline='#000000')
+        draw.text((left + 22, top + 12), classes[label], fill=INK, font=font, anchor='lm')
+    draw.text((note_x, y + 12), note, fill=FAINT, font=font, anchor='lm')
+    return legend
+
+
+def _draw_pair(sample: dict, classes: Sequence[str]) -> Image:
+    """Title, and below it both panels of one sample under their captions."""
+    truth = _draw_panel(
+        sample['image'],
+        sample['gt_boxes'],
+        sample['gt_labels'],
+        [classes[label] for label in sample['gt_labels']],
+        sample['gt_difficult'],
+    )
+    scored = zip(sample['pred_labels'], sample['pred_scores'], strict=True)
+    prediction = _draw_panel(
+        sample['image'],
+        sample['pred_boxes'],
+        sample['pred_labels'],
+        [f'{classes[label]} {score:.2f}' for label, score in scored],
+        np.zeros(len(sample['pred_labels'])),
+    )
+    pair = Image.new('RGB', (2 * PANEL_WIDTH + GAP, 2 * CAPTION + truth.height), PAPER)
+    draw = ImageDraw.Draw(pair)
+    draw.text(
+        (0, CAPTION / 2), _shortened(sample['title'], pair.width), fill=INK, font=_font(13, True), anchor='lm'
+    )
+    captions = ('ground truth', sample['gt_labels'], truth), ('prediction', sample['pred_labels'], prediction)
+    for column, (name, labels, panel) in enumerate(captions):
+        left = column * (PANEL_WIDTH + GAP)
+        draw.text((left, 1.5 * CAPTION), f'{name}: {len(labels)}', fill=FAINT, font=_font(12), anchor='lm')
+        pair.paste(panel, (left + (PANEL_WIDTH - panel.width) // 2, 2 * CAPTION))
+    return pair
+
+
+def _shortened(text: str, width: int) -> str:
+    font = _font(13, True)
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + '…') > width:
+        text = text[:-1]
+    return text + '…'
+
+
+def draw_prediction_sheet(
+    samples: Sequence[Mapping],
+    classes: Sequence[str],
+    out_png: str | Path,
+    score_thr: float = 0.3,
+    columns: int = 2,
+) -> Path:
+    """Draw the samples, each as ground truth beside prediction, with a legend of the classes at the top.
+
+    Difficult objects are dashed. A class has the same colour in both panels and on every sheet.
+
+    Args:
+        samples: one mapping an image: ``image`` (H, W, 3) uint8 RGB; ``gt_boxes`` (M, 4) and
+            ``gt_labels`` (M,); optionally ``gt_difficult`` (M,) bool; ``pred_boxes`` (N, 4),
+            ``pred_scores`` (N,) and ``pred_labels`` (N,); optionally ``title``. Boxes are
+            ``[x1, y1, x2, y2]`` in pixels of the image.
+        classes: the name of each label.
+        out_png: the picture; its folder is made where missing.
+        score_thr: predictions with a lower score are not drawn, and not counted in the caption.
+        columns: samples in a row.
+
+    Returns:
+        the path of the picture.
+
+    Raises:
+        UserError: no samples, an image that is not RGB of uint8, boxes and labels of different number,
+            or a label without a class.
+    """
+    if not samples:
+        raise UserError('Expected at least one sample to draw, got none.')
+    checked = [_checked(sample, number, len(classes)) for number, sample in enumerate(samples)]
+    shown = [_above(sample, score_thr) for sample in checked]
+    columns = min(columns, len(shown))
+    pairs = [_draw_pair(sample, classes) for sample in shown]
+    rows = [pairs[start : start + columns] for start in range(0, len(pairs), columns)]
+
+    present = sorted({int(v) for sample in shown for v in (*sample['gt_labels'], *sample['pred_labels'])})
+    note = f'predictions with a score of at least {score_thr:g}'
+    if any(sample['gt_difficult'].any() for sample in shown):
+        note += '; dashed: difficult'
+    inner_width = columns * pairs[0].width + (columns - 1) * MARGIN
+    legend = _draw_legend(present, classes, note, inner_width)
+
+    heights = [max(pair.height for pair in row) for row in rows]
+    total_height = MARGIN + legend.height + sum(MARGIN + height for height in heights) + MARGIN
+    sheet = Image.new('RGB', (inner_width + 2 * MARGIN, total_height), PAPER)
+    sheet.paste(legend, (MARGIN, MARGIN))
+    top = MARGIN + legend.height + MARGIN
+    for row, height in zip(rows, heights, strict=True):
+        for column, pair in enumerate(row):
+            sheet.paste(pair, (MARGIN + column * (pair.width + MARGIN), top))
+        top += height + MARGIN
+    out_png = Path(out_png)
+    out_png.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(out_png, format='PNG')
+    return out_png

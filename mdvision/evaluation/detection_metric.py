@@ -1,0 +1,260 @@
+"""The detection metric: VOC 2007, VOC 2012 and COCO numbers of the same boxes, each named so.
+
+COCO protocol: pycocotools' ``COCOeval`` (Lin et al., "Microsoft COCO: Common Objects in Context",
+ECCV 2014). VOC protocol: :mod:`mdvision.evaluation.voc_ap`.
+"""
+
+import contextlib
+import io
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from mmengine.registry import METRICS
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mdvision.errors import UserError
+
+from .voc_ap import VocResult, evaluate_voc
+
+__all__ = ['DetectionMetric', 'coco_average_precision']
+
+# Where COCOeval.summarize() puts the six AP numbers.
+COCO_NAMES = ('mAP', 'mAP50', 'mAP75', 'mAP_s', 'mAP_m', 'mAP_l')
+
+
+@METRICS.register_module()
+class DetectionMetric(BaseMetric):
+    """Mean AP under three protocols, every number with the name of its own.
+
+    ``voc12/mAP50`` is the area under the curve at IoU 0.5 (VOC 2010 and later), ``voc07/mAP50`` the
+    11-point mean (VOC 2007); ``coco/mAP`` the mean over IoU 0.5 to 0.95, next to ``coco/mAP50``,
+    ``coco/mAP75`` and ``coco/mAP_s``, ``_m``, ``_l`` (box area below 32^2, up to 96^2, and above, in
+    pixels of the original image). Per class: ``voc12/AP50_<class>`` and ``coco/AP_<class>``. All are
+    floats from 0 to 1; nan where there is no object to find, and a class without objects is left out
+    of every mean.
+
+    Difficult objects (``ignored_instances`` of a sample) are ignored in both protocols, but not in the
+    same way. VOC ignores a detection whose IoU with one is high enough. COCO has no such objects, and
+    its way to leave some out is the crowd flag: any number of detections may fall on one, and what
+    counts is how much of the detection lies in it (intersection over the detection's area). With
+    difficult objects, ``coco/mAP50`` can therefore differ from ``voc12/mAP50`` for that reason too.
+
+    The ground truth must be in coordinates of the original image, as the predictions are: in the
+    test pipeline ``LoadAnnotations`` comes after ``Resize``.
+
+    Args:
+        collect_device: ``'cpu'`` or ``'gpu'``, where results of several processes come together.
+        prefix: put before every name with a slash; default none, since the names carry their protocol.
+        print_table: log one row a class after each evaluation.
+
+    Attributes:
+        last_table: the text of the last evaluation's table, also if it was not logged; '' before.
+    """
+
+    # '' and not None: mmengine warns about a metric without prefix, and ours are in the names.
+    default_prefix = ''
+
+    def __init__(
+        self, collect_device: str = 'cpu', prefix: str | None = None, print_table: bool = True
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.print_table = print_table
+        self.last_table = ''
+
+    def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
+        """Keep the boxes of one batch.
+
+        Args:
+            data_batch: not used.
+            data_samples: mmdet's samples as dicts, with ``pred_instances`` (``bboxes`` (N, 4),
+                ``scores`` (N,), ``labels`` (N,)), ``gt_instances`` (``bboxes`` (M, 4), ``labels`` (M,))
+                and, optionally, ``ignored_instances`` like the latter: the difficult objects.
+
+        Raises:
+            UserError: a sample without ground truth, or a label that is no class of the data set.
+        """
+        for sample in data_samples:
+            if 'bboxes' not in sample.get('gt_instances', {}):
+                raise UserError(
+                    f'Image {sample.get("img_id")!r} has no ground-truth boxes to compare with. The test '
+                    "pipeline must have dict(type='LoadAnnotations', with_bbox=True) after Resize and before "
+                    'PackDetInputs.'
+                )
+            image = _boxes_of(sample)
+            for what in ('pred_labels', 'gt_labels'):
+                self._check_labels(image[what], what, sample)
+            self.results.append(image)
+
+    def _check_labels(self, labels: np.ndarray, what: str, sample: dict) -> None:
+        num_classes = len(self.dataset_meta['classes'])
+        if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+            wrong = labels.max() if labels.max() >= num_classes else labels.min()
+            culprit = "the model's num_classes" if what == 'pred_labels' else "the data set's classes"
+            raise UserError(
+                f'Image {sample.get("img_id")!r}: {what} has label {wrong}, but the data set has '
+                f'{num_classes} classes, labelled 0 to {num_classes - 1}. Check {culprit} in the config.'
+            )
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """The numbers of all images; see the class for their names."""
+        classes = self.dataset_meta['classes']
+        voc = evaluate_voc(results, len(classes))
+        coco, coco_per_class = coco_average_precision(results, len(classes))
+
+        metrics = {'voc12/mAP50': voc.mean_area, 'voc07/mAP50': voc.mean_11points}
+        metrics.update({f'coco/{name}': value for name, value in coco.items()})
+        for name, ap in zip(classes, voc.ap_area, strict=True):
+            metrics[f'voc12/AP50_{name}'] = float(ap)
+        for name, ap in zip(classes, coco_per_class, strict=True):
+            metrics[f'coco/AP_{name}'] = float(ap)
+
+        self.last_table = format_table(classes, voc, coco_per_class, metrics['coco/mAP'])
+        if self.print_table:
+            print_log('\n' + self.last_table, logger='current')
+        self._warn_of_scaled_objects(results)
+        return metrics
+
+    def _warn_of_scaled_objects(self, results: list[dict]) -> None:
+        outside = [image for image in results if image['gt_outside']]
+        if outside:
+            print_log(
+                f'{len(outside)} of {len(results)} images have ground-truth boxes that reach more than 5 % '
+                f'outside the original image, first {outside[0]["img_id"]!r}. If the test pipeline loads '
+                'annotations before Resize, the boxes were resized while the predictions were not, and '
+                'every number is wrong: put LoadAnnotations after Resize.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+
+def _array(values: object) -> np.ndarray:
+    """A float64 array of a tensor, an array, or mmdet's boxes, which hold a tensor in ``.tensor``."""
+    values = getattr(values, 'tensor', values)
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().double().numpy()  # double first: numpy has no bfloat16
+    return np.asarray(values, dtype=np.float64)
+
+
+def _boxes_of(sample: dict) -> dict:
+    """The arrays of one sample that the protocols need, under the names that ``evaluate_voc`` uses."""
+    pred, gt = sample['pred_instances'], sample['gt_instances']
+    ignored = sample.get('ignored_instances', {})
+    ignored_boxes = _array(ignored['bboxes'] if 'bboxes' in ignored else np.zeros((0, 4))).reshape(-1, 4)
+    ignored_labels = _array(ignored['labels'] if 'labels' in ignored else np.zeros(0))
+    gt_labels = _array(gt['labels'])
+    gt_boxes = np.concatenate([_array(gt['bboxes']).reshape(-1, 4), ignored_boxes])
+    height, width = sample.get('ori_shape', (np.inf, np.inf))[:2]
+    return {
+        'img_id': sample.get('img_id'),
+        'pred_boxes': _array(pred['bboxes']).reshape(-1, 4),
+        'pred_scores': _array(pred['scores']),
+        'pred_labels': _array(pred['labels']).astype(int),
+        'gt_boxes': gt_boxes,
+        'gt_labels': np.concatenate([gt_labels, ignored_labels]).astype(int),
+        'gt_difficult': np.repeat([False, True], [len(gt_labels), len(ignored_labels)]),
+        'gt_outside': bool(np.any(gt_boxes[:, 2:] > 1.05 * np.array([width, height]))),
+    }
+
+
+def _coco_annotations(images: Sequence[Mapping], boxes_key: str, labels_key: str) -> list[dict]:
+    """COCO annotations of one kind of box; ids count from 1."""
+    annotations = []
+    for image_id, image in enumerate(images, start=1):
+        boxes_and_labels = zip(image[boxes_key], image[labels_key], strict=True)
+        for index, ((x1, y1, x2, y2), label) in enumerate(boxes_and_labels):
+            annotation = {
+                # COCOeval marks "no match" with 0, so an object with id 0 could never be found.
+                'id': len(annotations) + 1,
+                'image_id': image_id,
+                'category_id': int(label),
+                'bbox': [float(x1), float(y1), float(x2 - x1), float(y2 - y1)],
+                'area': float((x2 - x1) * (y2 - y1)),
+                'iscrowd': 0,
+            }
+            if boxes_key == 'gt_boxes':
+                annotation['iscrowd'] = int(image['gt_difficult'][index])
+            else:
+                annotation['score'] = float(image['pred_scores'][index])
+            annotations.append(annotation)
+    return annotations
+
+
+def coco_average_precision(
+    images: Sequence[Mapping[str, np.ndarray]], num_classes: int
+) -> tuple[dict[str, float], np.ndarray]:
+    """COCO's six mean APs, and the AP at IoU 0.5:0.95 of each class, through pycocotools in memory.
+
+    Args:
+        images: as for :func:`mdvision.evaluation.voc_ap.evaluate_voc`; images are told apart by their
+            place in the sequence, and those without boxes count too. Difficult objects become crowds.
+        num_classes: C; labels are 0 to C - 1.
+
+    Returns:
+        ``{'mAP', 'mAP50', 'mAP75', 'mAP_s', 'mAP_m', 'mAP_l'}`` and an array (C,), all 0 to 1, nan where
+        there is no object to find.
+    """
+    frame = {
+        'images': [{'id': image_id} for image_id in range(1, len(images) + 1)],
+        'categories': [{'id': label, 'name': str(label)} for label in range(num_classes)],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth, detections = COCO(), COCO()
+        truth.dataset = {**frame, 'annotations': _coco_annotations(images, 'gt_boxes', 'gt_labels')}
+        # Not COCO.loadRes: it fails on an empty list.
+        detections.dataset = {**frame, 'annotations': _coco_annotations(images, 'pred_boxes', 'pred_labels')}
+        truth.createIndex()
+        detections.createIndex()
+        evaluation = COCOeval(truth, detections, iouType='bbox')
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    means = {name: _nan_if_absent(evaluation.stats[i]) for i, name in enumerate(COCO_NAMES)}
+    # (IoU thresholds, recalls, classes, areas, numbers of detections): all areas, 100 detections
+    precision = evaluation.eval['precision'][:, :, :, 0, -1]
+    # COCOeval writes -1 for all thresholds and recalls of a class without objects, or for none.
+    per_class = np.array([_nan_if_absent(precision[:, :, label].mean()) for label in range(num_classes)])
+    return means, per_class
+
+
+def _nan_if_absent(value: float) -> float:
+    return float(value) if value > -1 else float('nan')
+
+
+def format_table(classes: Sequence[str], voc: VocResult, coco_per_class: np.ndarray, coco_mean: float) -> str:
+    """One row a class and a last row with the means; ``-`` where there is no object to find.
+
+    Args:
+        classes: C names.
+        voc: the result whose ``ap_area`` and counts are shown.
+        coco_per_class: (C,) AP at IoU 0.5:0.95.
+        coco_mean: COCO's own mean of them.
+    """
+
+    def cell(value: float) -> str:
+        return '-' if np.isnan(value) else f'{value:.4f}'
+
+    rows = [('class', 'objects', 'detections', 'AP50 (voc12)', 'AP 0.5:0.95 (coco)')]
+    for index, name in enumerate(classes):
+        counts = str(voc.num_objects[index]), str(voc.num_detections[index])
+        rows.append((name, *counts, cell(voc.ap_area[index]), cell(coco_per_class[index])))
+    totals = str(voc.num_objects.sum()), str(voc.num_detections.sum())
+    rows.append(('mean', *totals, cell(voc.mean_area), cell(coco_mean)))
+
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for name, *numbers in rows:
+        right = (text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True))
+        lines.append('  '.join([name.ljust(widths[0]), *right]))
+    rule = '-' * len(lines[0])
+    lines = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    missing = voc.classes_without_objects
+    if len(missing) == len(classes):
+        lines.append('There is no ground truth at all (difficult objects do not count): every number is nan.')
+    elif missing:
+        lines.append(f'no ground truth for: {", ".join(classes[i] for i in missing)} (left out of the means)')
+    return '\n'.join(lines)

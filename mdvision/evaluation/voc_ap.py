@@ -1,0 +1,191 @@
+"""Average precision of the Pascal VOC development kit, in numpy.
+
+Source: ``VOCevaldet.m`` and ``VOCap.m`` of the VOC devkits (2007 and 2012).
+Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 2010.
+
+Shapes: N detections and M objects in an image, D detections of one class in all images, C classes.
+Boxes are ``[x1, y1, x2, y2]`` in pixels, continuous and half-open. The devkit's boxes are inclusive
+and counted from 1, and its IoU adds 1 to each side; once a reader has turned them into
+``[x1 - 1, y1 - 1, x2, y2]``, the plain IoU here is that same number.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ['VocResult', 'average_precision', 'box_iou', 'evaluate_voc', 'precision_recall']
+
+
+@dataclass(frozen=True)
+class VocResult:
+    """What :func:`evaluate_voc` found, one entry a class, each of shape (C,).
+
+    Args:
+        ap_area: AP as the area under the precision envelope (VOC 2010 and later), 0 to 1.
+        ap_11points: AP as the mean of 11 interpolated precisions (VOC 2007), 0 to 1.
+        num_objects: ground-truth objects that count: those that are not difficult.
+        num_difficult: difficult objects, which neither help nor hurt.
+        num_detections: detections given, at any score.
+
+    The AP of a class with ``num_objects == 0`` is nan: its recall is not defined.
+    """
+
+    ap_area: np.ndarray
+    ap_11points: np.ndarray
+    num_objects: np.ndarray
+    num_difficult: np.ndarray
+    num_detections: np.ndarray
+
+    @property
+    def classes_without_objects(self) -> list[int]:
+        """Indices of the classes that the means leave out, since they have no object to find."""
+        return np.flatnonzero(self.num_objects == 0).tolist()
+
+    @property
+    def mean_area(self) -> float:
+        """Mean of ``ap_area`` over the classes that have objects; nan if none has."""
+        return _mean_of_defined(self.ap_area)
+
+    @property
+    def mean_11points(self) -> float:
+        """Mean of ``ap_11points`` over the classes that have objects; nan if none has."""
+        return _mean_of_defined(self.ap_11points)
+
+
+def _mean_of_defined(values: np.ndarray) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float('nan')
+
+
+def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of every box in (N, 4) with every other in (M, 4): (N, M).
+
+    Two boxes without area have IoU 0.
+    """
+    top_left = np.maximum(boxes[:, None, :2], others[None, :, :2])  # (N, M, 2)
+    bottom_right = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    intersection = (bottom_right - top_left).clip(min=0).prod(axis=2)  # (N, M)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    other_area = (others[:, 2:] - others[:, :2]).prod(axis=1)
+    union = area[:, None] + other_area[None, :] - intersection
+    return np.divide(intersection, union, out=np.zeros(intersection.shape), where=union > 0)
+
+
+def precision_recall(
+    is_true: np.ndarray, is_false: np.ndarray, num_objects: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall after each detection of one class, best score first.
+
+    Args:
+        is_true: (D,) bool, the true positives.
+        is_false: (D,) bool, the false positives; a detection that is neither is ignored.
+        num_objects: how many objects there are to find, at least 1.
+
+    Returns:
+        precision and recall, both (D,). Before the first counted detection the precision is 0.
+    """
+    true_count, false_count = np.cumsum(is_true), np.cumsum(is_false)
+    precision = true_count / np.maximum(true_count + false_count, 1)
+    return precision, true_count / num_objects
+
+
+def average_precision(precision: np.ndarray, recall: np.ndarray, mode: str) -> float:
+    """AP of one precision-recall curve, 0 to 1.
+
+    Args:
+        precision: (D,), best score first.
+        recall: (D,), not decreasing.
+        mode: ``'area'``: the area under the curve once every precision is raised to the highest one
+            at an equal or larger recall. ``'11points'``: the mean of the highest precision at recall
+            0, 0.1, ..., 1 or above.
+
+    Raises:
+        ValueError: another mode.
+    """
+    if mode == 'area':
+        recall = np.concatenate([[0.0], recall, [1.0]])
+        precision = np.concatenate([[0.0], precision, [0.0]])
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        steps = np.flatnonzero(recall[1:] != recall[:-1])
+        return float(np.sum((recall[steps + 1] - recall[steps]) * envelope[steps + 1]))
+    if mode == '11points':
+        # k / 10 and not k * 0.1: 3 * 0.1 lies above 3 / 10, so a recall of exactly 3 of 10 would miss it.
+        points = [precision[recall >= k / 10].max(initial=0.0) for k in range(11)]
+        return float(np.sum(points) / 11)
+    raise ValueError(f"mode must be 'area' or '11points', got {mode!r}.")
+
+
+def _match_image(image: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """For each of the N detections: its highest IoU with an object of its class, and which object.
+
+    Difficult and already found objects take part, as in the devkit: the choice looks at IoU alone.
+    Of equal IoUs the first object wins. Without an object of its class: IoU -1, object 0.
+    """
+    pred_boxes = np.asarray(image['pred_boxes'], dtype=np.float64).reshape(-1, 4)
+    gt_boxes = np.asarray(image['gt_boxes'], dtype=np.float64).reshape(-1, 4)
+    if not len(pred_boxes) or not len(gt_boxes):
+        return np.full(len(pred_boxes), -1.0), np.zeros(len(pred_boxes), dtype=int)
+    same_class = np.asarray(image['pred_labels'])[:, None] == np.asarray(image['gt_labels'])[None, :]
+    iou = np.where(same_class, box_iou(pred_boxes, gt_boxes), -1.0)  # (N, M)
+    return iou.max(axis=1), iou.argmax(axis=1)
+
+
+def _concatenate(parts: list, dtype: type) -> np.ndarray:
+    return np.concatenate([np.zeros(0), *parts]).astype(dtype)
+
+
+def evaluate_voc(
+    images: Sequence[Mapping[str, np.ndarray]], num_classes: int, iou_threshold: float = 0.5
+) -> VocResult:
+    """AP of each class over all images, as the VOC devkit counts it.
+
+    The detections of a class are taken from the best score down; equal scores keep the order of the
+    images and of the detections in them. Each goes to the object of its class with which its IoU in
+    that image is highest. If that IoU is below the threshold the detection is false; else, if the
+    object is difficult, the detection is ignored; else it is true the first time the object is found
+    and false every later time.
+
+    Args:
+        images: one mapping an image, with ``pred_boxes`` (N, 4), ``pred_scores`` (N,),
+            ``pred_labels`` (N,), ``gt_boxes`` (M, 4), ``gt_labels`` (M,) and ``gt_difficult`` (M,).
+        num_classes: C; labels are 0 to C - 1, and others are not counted anywhere.
+        iou_threshold: an IoU equal to it is a hit.
+    """
+    matches = [_match_image(image) for image in images]
+    # A running number for every object in all images, so that "found before" is one comparison.
+    starts = np.cumsum([0, *(len(image['gt_labels']) for image in images)])[:-1]
+    objects = _concatenate([found + start for (_, found), start in zip(matches, starts, strict=True)], int)
+    best_iou = _concatenate([iou for iou, _ in matches], float)
+    scores = _concatenate([image['pred_scores'] for image in images], float)
+    labels = _concatenate([image['pred_labels'] for image in images], int)
+    gt_labels = _concatenate([image['gt_labels'] for image in images], int)
+    difficult = _concatenate([image['gt_difficult'] for image in images], bool)
+
+    hit = best_iou >= iou_threshold
+    on_difficult = np.zeros(len(hit), dtype=bool)
+    on_difficult[hit] = difficult[objects[hit]]
+
+    is_class = gt_labels == np.arange(num_classes)[:, None]  # (C, objects)
+    num_objects = np.sum(is_class & ~difficult, axis=1)
+    ap = np.full((2, num_classes), np.nan)
+    for index in np.flatnonzero(num_objects):
+        of_class = np.flatnonzero(labels == index)
+        ranked = of_class[np.argsort(-scores[of_class], kind='stable')]
+        claims = np.flatnonzero(hit[ranked] & ~on_difficult[ranked])
+        # np.unique returns the first, hence best-scored, claim on each object.
+        first_claims = claims[np.unique(objects[ranked[claims]], return_index=True)[1]]
+        is_true = np.zeros(len(ranked), dtype=bool)
+        is_true[first_claims] = True
+        is_false = ~is_true & ~on_difficult[ranked]
+        precision, recall = precision_recall(is_true, is_false, num_objects[index])
+        ap[0, index] = average_precision(precision, recall, 'area')
+        ap[1, index] = average_precision(precision, recall, '11points')
+
+    return VocResult(
+        ap_area=ap[0],
+        ap_11points=ap[1],
+        num_objects=num_objects,
+        num_difficult=np.sum(is_class & difficult, axis=1),
+        num_detections=np.sum(labels == np.arange(num_classes)[:, None], axis=1),
+    )

@@ -1,0 +1,358 @@
+"""The detection metric: its COCO numbers against pycocotools, its names, its table, its refusals."""
+
+import contextlib
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.registry import METRICS
+from mmengine.structures import BaseDataElement, InstanceData
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mdvision.errors import UserError
+from mdvision.evaluation.detection_metric import DetectionMetric, coco_average_precision
+from mdvision.evaluation.voc_ap import evaluate_voc
+
+CLASSES = ('cat', 'dining table', 'dog')
+
+
+def random_images(seed, difficult_share=0.2):
+    """Images with boxes from 10 to 200 pixels wide, so that every area range has some."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for _ in range(rng.integers(1, 7)):
+        num_objects, num_detections = rng.integers(0, 6), rng.integers(0, 9)
+        gt_boxes = rng.uniform(0, 200, (num_objects, 4))
+        gt_boxes[:, 2:] = gt_boxes[:, :2] + np.exp(rng.uniform(np.log(10), np.log(200), (num_objects, 2)))
+        boxes = rng.uniform(0, 200, (num_detections, 4))
+        boxes[:, 2:] += boxes[:, :2]
+        labels = rng.integers(0, 3, num_detections)
+        gt_labels = rng.integers(0, 3, num_objects)
+        for index in range(num_detections):
+            if num_objects and rng.random() < 0.8:
+                near = rng.integers(num_objects)
+                boxes[index] = gt_boxes[near] + rng.normal(0, 3, 4)
+                labels[index] = gt_labels[near]
+        images.append(
+            {
+                'pred_boxes': boxes,
+                'pred_scores': rng.random(num_detections).round(1),
+                'pred_labels': labels,
+                'gt_boxes': gt_boxes,
+                'gt_labels': gt_labels,
+                'gt_difficult': rng.random(num_objects) < difficult_share,
+            }
+        )
+    return images
+
+
+def sample_of(image, img_id=0, ori_shape=(400, 400), **changes):
+    """What mmdet hands to a metric: a data element with instances of tensors."""
+    sample = BaseDataElement(metainfo={'img_id': img_id, 'ori_shape': ori_shape})
+    as_boxes = changes.get('as_boxes', torch.as_tensor)
+    hard = image['gt_difficult']
+    sample.pred_instances = InstanceData(
+        bboxes=torch.as_tensor(image['pred_boxes']),
+        scores=torch.as_tensor(image['pred_scores']),
+        labels=torch.as_tensor(image['pred_labels']),
+    )
+    sample.gt_instances = InstanceData(
+        bboxes=as_boxes(image['gt_boxes'][~hard]), labels=torch.as_tensor(image['gt_labels'][~hard])
+    )
+    if changes.get('with_ignored', True):
+        sample.ignored_instances = InstanceData(
+            bboxes=as_boxes(image['gt_boxes'][hard]), labels=torch.as_tensor(image['gt_labels'][hard])
+        )
+    return sample
+
+
+def evaluator_of(**options):
+    evaluator = Evaluator({'type': 'DetectionMetric', 'print_table': False, **options})
+    evaluator.dataset_meta = {'classes': CLASSES}
+    return evaluator
+
+
+def evaluate(samples, batch_size=2, evaluator=None):
+    evaluator = evaluator or evaluator_of()
+    for start in range(0, len(samples), batch_size):
+        evaluator.process(samples[start : start + batch_size])
+    return evaluator.evaluate(len(samples))
+
+
+def reference_coco(images):
+    """pycocotools the usual way: one category at a time for the per-class AP, detections by loadRes."""
+    truth = COCO()
+    truth.dataset = {
+        'images': [{'id': 100 + i, 'width': 400, 'height': 400} for i in range(len(images))],
+        'categories': [{'id': 7 + k, 'name': name} for k, name in enumerate(CLASSES)],
+        'annotations': [],
+    }
+    rows = []
+    for i, image in enumerate(images):
+        for box, label, hard in zip(
+            image['gt_boxes'], image['gt_labels'], image['gt_difficult'], strict=True
+        ):
+            width, height = box[2] - box[0], box[3] - box[1]
+            truth.dataset['annotations'].append(
+                {
+                    'id': 1000 + len(truth.dataset['annotations']),
+                    'image_id': 100 + i,
+                    'category_id': 7 + int(label),
+                    'bbox': [box[0], box[1], width, height],
+                    'area': width * height,
+                    'iscrowd': int(hard),
+                }
+            )
+        for box, label, score in zip(
+            image['pred_boxes'], image['pred_labels'], image['pred_scores'], strict=True
+        ):
+            rows.append([100 + i, box[0], box[1], box[2] - box[0], box[3] - box[1], score, 7 + int(label)])
+    truth.createIndex()
+    detections = truth.loadRes(np.array(rows))
+
+    def stats(categories):
+        evaluation = COCOeval(truth, detections, 'bbox')
+        evaluation.params.catIds = categories
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        return [math.nan if value == -1 else value for value in evaluation.stats[:6]]
+
+    return stats([7, 8, 9]), [stats([7 + k])[0] for k in range(3)]
+
+
+@pytest.mark.parametrize('seed', range(60))
+def test_coco_numbers_are_those_of_pycocotools(seed):
+    images = random_images(seed)
+    if not sum(len(image['pred_boxes']) for image in images):
+        pytest.skip('pycocotools itself cannot load an empty list of detections')
+    with contextlib.redirect_stdout(io.StringIO()):
+        means, per_class = reference_coco(images)
+    metrics = evaluate([sample_of(image) for image in images])
+    names = ['coco/mAP', 'coco/mAP50', 'coco/mAP75', 'coco/mAP_s', 'coco/mAP_m', 'coco/mAP_l']
+    np.testing.assert_allclose([metrics[name] for name in names], means, rtol=0, atol=1e-12)
+    np.testing.assert_allclose([metrics[f'coco/AP_{c}'] for c in CLASSES], per_class, rtol=0, atol=1e-12)
+
+
+def one_object(box, difficult=False, label=0):
+    return {
+        'gt_boxes': np.array([box], dtype=float),
+        'gt_labels': np.array([label]),
+        'gt_difficult': np.array([difficult]),
+        'pred_boxes': np.zeros((0, 4)),
+        'pred_scores': np.zeros(0),
+        'pred_labels': np.zeros(0, dtype=int),
+    }
+
+
+def with_detections(image, boxes, scores, label=0):
+    return {
+        **image,
+        'pred_boxes': np.array(boxes, dtype=float),
+        'pred_scores': np.array(scores, dtype=float),
+        'pred_labels': np.full(len(boxes), label),
+    }
+
+
+def perfect_image(label=0):
+    return with_detections(one_object([10, 10, 60, 60], label=label), [[10, 10, 60, 60]], [0.9], label)
+
+
+def test_a_perfect_detector_scores_one_in_every_protocol_that_is_defined():
+    metrics = evaluate([sample_of(perfect_image(label)) for label in range(3)])
+    expected = ['voc12/mAP50', 'voc07/mAP50', 'coco/mAP', 'coco/mAP50', 'coco/mAP75', 'coco/mAP_m']
+    expected += [f'{kind}_{c}' for c in CLASSES for kind in ('voc12/AP50', 'coco/AP')]
+    assert {name: metrics[name] for name in expected} == pytest.approx(
+        dict.fromkeys(expected, 1.0), abs=1e-12
+    )
+    assert set(metrics) == {*expected, 'coco/mAP_s', 'coco/mAP_l'}
+    assert math.isnan(metrics['coco/mAP_s'])
+    assert math.isnan(metrics['coco/mAP_l'])
+
+
+def test_every_number_is_a_python_float_that_json_can_write():
+    metrics = evaluate([sample_of(perfect_image())])
+    assert {type(value) for value in metrics.values()} == {float}
+
+
+def test_the_very_first_object_can_be_found():
+    # COCOeval's mark for "no match" is id 0, so numbering objects from 0 would lose this one.
+    assert evaluate([sample_of(perfect_image())])['coco/AP_cat'] == pytest.approx(1.0)
+
+
+def test_voc_and_coco_numbers_differ_where_the_protocols_do():
+    # IoU 0.8: a hit at 0.5 to 0.8, a miss at 0.85, 0.9 and 0.95
+    image = with_detections(one_object([0, 0, 100, 100]), [[0, 0, 100, 80]], [0.9])
+    metrics = evaluate([sample_of(image)])
+    assert metrics['voc12/AP50_cat'] == 1.0
+    assert metrics['coco/AP_cat'] == pytest.approx(0.7, abs=1e-12)
+
+
+def test_voc_numbers_are_those_of_the_voc_module_each_under_its_own_year():
+    images = random_images(7)
+    metrics = evaluate([sample_of(image) for image in images])
+    voc = evaluate_voc(images, 3)
+    assert metrics['voc12/mAP50'] == voc.mean_area
+    assert metrics['voc07/mAP50'] == voc.mean_11points != voc.mean_area
+    assert [metrics[f'voc12/AP50_{c}'] for c in CLASSES] == voc.ap_area.tolist()
+
+
+def test_difficult_objects_neither_help_nor_hurt_in_any_protocol():
+    hard = with_detections(one_object([10, 10, 60, 60], difficult=True), [[10, 10, 60, 60]], [0.95])
+    metrics = evaluate([sample_of(perfect_image()), sample_of(hard)])
+    assert metrics['voc12/mAP50'] == 1.0
+    assert metrics['coco/mAP'] == pytest.approx(1.0)
+
+
+def test_a_small_part_of_a_difficult_object_is_false_for_voc_and_ignored_for_coco():
+    part = with_detections(one_object([0, 0, 100, 100], difficult=True), [[10, 10, 40, 40]], [0.95])
+    metrics = evaluate([sample_of(perfect_image()), sample_of(part)])
+    assert metrics['voc12/AP50_cat'] == 0.5  # false before true
+    assert metrics['coco/AP_cat'] == pytest.approx(1.0)
+
+
+def test_images_without_objects_and_without_detections_take_part():
+    empty = {key: value[:0] for key, value in perfect_image().items()}
+    only_false = with_detections(empty, [[0, 0, 20, 20]], [0.95])
+    metrics = evaluate([sample_of(empty), sample_of(perfect_image()), sample_of(only_false)])
+    assert metrics['voc12/mAP50'] == 0.5
+    assert metrics['coco/mAP50'] == pytest.approx(0.5)
+
+
+def test_no_detections_at_all_score_zero():
+    metrics = evaluate([sample_of(one_object([0, 0, 50, 50]))])
+    assert metrics['voc12/mAP50'] == metrics['voc07/mAP50'] == metrics['coco/mAP'] == 0.0
+
+
+def test_feeding_in_two_halves_gives_the_same_numbers_as_at_once():
+    samples = [sample_of(image) for image in random_images(5) + random_images(6)]
+    assert evaluate(samples, batch_size=1) == evaluate(samples, batch_size=len(samples))
+
+
+def test_padding_of_the_last_batch_is_not_counted():
+    images = [perfect_image(), with_detections(one_object([0, 0, 50, 50]), [[100, 100, 150, 150]], [0.95])]
+    evaluator = evaluator_of()
+    evaluator.process([sample_of(image) for image in [*images, images[1]]])
+    padded = evaluator.evaluate(2)
+    assert padded['voc12/AP50_cat'] == evaluate([sample_of(i) for i in images])['voc12/AP50_cat'] == 0.25
+
+
+def test_the_same_image_id_twice_counts_as_two_images():
+    twice = [sample_of(perfect_image(), img_id='000001'), sample_of(perfect_image(), img_id='000001')]
+    metrics = evaluate(twice)
+    assert metrics['coco/AP_cat'] == pytest.approx(1.0)
+    assert metrics['voc12/AP50_cat'] == 1.0
+
+
+def test_boxes_in_mmdet_structures_and_half_precision_give_the_same_numbers():
+    bbox = pytest.importorskip('mmdet.structures.bbox')
+    images = random_images(3)
+    boxed = [
+        sample_of(image, as_boxes=lambda array: bbox.HorizontalBoxes(torch.as_tensor(array).double()))
+        for image in images
+    ]
+    plain = evaluate([sample_of(image) for image in images])
+    np.testing.assert_allclose(list(evaluate(boxed).values()), list(plain.values()), rtol=0, atol=1e-4)
+
+    sample = sample_of(perfect_image())
+    sample.pred_instances.bboxes = sample.pred_instances.bboxes.bfloat16()
+    sample.pred_instances.scores = sample.pred_instances.scores.bfloat16()
+    assert evaluate([sample])['voc12/mAP50'] == 1.0
+
+
+def test_samples_without_ignored_instances_have_no_difficult_objects():
+    metrics = evaluate([sample_of(perfect_image(), with_ignored=False)])
+    assert metrics['voc12/mAP50'] == 1.0
+
+
+def test_no_ground_truth_at_all_gives_nan_and_says_so():
+    evaluator = evaluator_of()
+    hard = with_detections(one_object([10, 10, 60, 60], difficult=True), [[10, 10, 60, 60]], [0.95])
+    metrics = evaluate([sample_of(hard)], evaluator=evaluator)
+    assert all(math.isnan(value) for value in metrics.values())
+    assert 'There is no ground truth at all' in evaluator.metrics[0].last_table
+
+
+def test_zero_images_give_nan_and_not_an_error():
+    assert all(math.isnan(value) for value in evaluate([]).values())
+
+
+def test_table_has_one_row_a_class_a_mean_and_names_the_classes_without_objects():
+    evaluator = evaluator_of()
+    evaluate([sample_of(perfect_image())], evaluator=evaluator)
+    lines = evaluator.metrics[0].last_table.splitlines()
+    assert lines[0].split('  ')[0] == 'class'
+    assert lines[2].split() == ['cat', '1', '1', '1.0000', '1.0000']
+    assert lines[3].split() == ['dining', 'table', '0', '0', '-', '-']
+    assert lines[4].split() == ['dog', '0', '0', '-', '-']
+    assert lines[6].split() == ['mean', '1', '1', '1.0000', '1.0000']
+    assert lines[7] == 'no ground truth for: dining table, dog (left out of the means)'
+    assert len({len(line) for line in lines[:7]}) == 1
+
+
+def test_table_is_logged_only_where_it_is_wanted(monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        'mdvision.evaluation.detection_metric.print_log', lambda text, **_: logged.append(text)
+    )
+    evaluate([sample_of(perfect_image())], evaluator=evaluator_of(print_table=False))
+    assert logged == []
+    evaluate([sample_of(perfect_image())], evaluator=evaluator_of(print_table=True))
+    assert len(logged) == 1
+    assert 'AP50 (voc12)' in logged[0]
+
+
+def test_pycocotools_prints_nothing(capsys):
+    coco_average_precision([perfect_image()], 3)
+    assert capsys.readouterr().out == ''
+
+
+def test_no_prefix_is_nothing_to_warn_about(monkeypatch):
+    warned = []
+    monkeypatch.setattr('mmengine.evaluator.metric.print_log', lambda text, **_: warned.append(text))
+    evaluator_of()
+    assert warned == []
+
+
+def test_a_prefix_comes_before_the_protocol():
+    metrics = evaluate([sample_of(perfect_image())], evaluator=evaluator_of(prefix='val'))
+    assert 'val/voc12/mAP50' in metrics
+
+
+def test_configs_find_the_metric_with_and_without_the_package_name():
+    for name in ('DetectionMetric', 'mdvision.DetectionMetric'):
+        assert type(METRICS.build({'type': name})) is DetectionMetric
+
+
+def test_a_sample_without_annotations_is_refused_with_the_fix():
+    sample = sample_of(perfect_image(), img_id='000042')
+    sample.gt_instances = InstanceData()
+    with pytest.raises(UserError, match=r"'000042' has no ground-truth boxes.*LoadAnnotations.*after Resize"):
+        evaluate([sample])
+
+
+@pytest.mark.parametrize(
+    ('key', 'culprit'), [('pred_labels', 'num_classes'), ('gt_labels', "data set's classes")]
+)
+def test_a_label_outside_the_classes_is_refused(key, culprit):
+    image = perfect_image()
+    image[key] = np.array([3])
+    with pytest.raises(UserError, match=rf'{key} has label 3, .* 3 classes.*{culprit}'):
+        evaluate([sample_of(image)])
+
+
+def test_ground_truth_far_outside_the_image_is_warned_about(monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        'mdvision.evaluation.detection_metric.print_log', lambda text, **_: logged.append(text)
+    )
+    evaluate([sample_of(perfect_image(), ori_shape=(60, 60))])
+    assert logged == []
+    evaluate([sample_of(perfect_image()), sample_of(perfect_image(), img_id='b', ori_shape=(50, 60))])
+    assert len(logged) == 1
+    assert logged[0].startswith('1 of 2 images')
+    assert "first 'b'" in logged[0]
