@@ -2,13 +2,14 @@
 
 from .attention import MultiScaleAttention, SqueezeExcite
 from .backbones import AttentionResNet, EMANet
-from .heads import BoxLinearWithBackground, StageHead
+from .heads import BoxLinearWithBackground, MaxPoolRoIExtractor, StageHead
 from .layers import SoftBAN
 
 __all__ = [
     'AttentionResNet',
     'BoxLinearWithBackground',
     'EMANet',
+    'MaxPoolRoIExtractor',
     'MultiScaleAttention',
     'SoftBAN',
     'SqueezeExcite',

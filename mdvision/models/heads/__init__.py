@@ -1,5 +1,5 @@
 """What detection heads need and the hosts lack."""
 
-from .c4 import BoxLinearWithBackground, StageHead
+from .c4 import BoxLinearWithBackground, MaxPoolRoIExtractor, StageHead
 
-__all__ = ['BoxLinearWithBackground', 'StageHead']
+__all__ = ['BoxLinearWithBackground', 'MaxPoolRoIExtractor', 'StageHead']

@@ -7,10 +7,11 @@ Shapes: R regions, n classes.
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import roi_pool
 
 from mdvision.registry import MODELS
 
-__all__ = ['BoxLinearWithBackground', 'StageHead']
+__all__ = ['BoxLinearWithBackground', 'MaxPoolRoIExtractor', 'StageHead']
 
 
 @MODELS.register_module()
@@ -41,6 +42,33 @@ class StageHead(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """(R, Cin, 14, 14) -> (R, Cout, 7, 7)."""
         return getattr(self, self.stage_name)(x)
+
+
+@MODELS.register_module()
+class MaxPoolRoIExtractor(BaseModule):
+    """``bbox_roi_extractor`` of an mmdet RoI head: torchvision's RoI max pooling of one map.
+
+    mmcv's ``RoIPool`` is another operator: it does not round the corners of a region to whole map
+    pixels first.
+
+    Args:
+        output_size: bins along each side of a region.
+        stride: image pixels per map pixel.
+        out_channels: channels of the map.
+    """
+
+    num_inputs = 1
+
+    def __init__(self, output_size: int, stride: int, out_channels: int, init_cfg: dict | None = None):
+        super().__init__(init_cfg)
+        self.output_size = output_size
+        self.stride = stride
+        self.out_channels = out_channels
+
+    def forward(self, feature_maps: tuple[Tensor, ...], rois: Tensor) -> Tensor:
+        """Maps ((B, C, H, W),) and rois (R, 5: image index, x1, y1, x2, y2) -> (R, C, size, size)."""
+        (feature_map,) = feature_maps
+        return roi_pool(feature_map, rois.to(feature_map), self.output_size, 1 / self.stride)
 
 
 @MODELS.register_module()

@@ -1,0 +1,15 @@
+# What every detection config of ours shares beyond mmdet's runtime.
+_base_ = 'mmdet::_base_/default_runtime.py'
+
+# Best and last checkpoint only. 'voc12/mAP50' is the VOC AP (area under the curve) at IoU 0.5.
+default_hooks = dict(
+    logger=dict(interval=20),
+    checkpoint=dict(max_keep_ckpts=1, save_best='voc12/mAP50', rule='greater'),
+)
+randomness = dict(seed=0)
+
+val_evaluator = dict(type='mdvision.DetectionMetric')
+test_evaluator = val_evaluator
+train_cfg = dict(type='EpochBasedTrainLoop', val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

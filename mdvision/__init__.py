@@ -1,0 +1,54 @@
+"""mdvision: attention backbones for MMPretrain and MMDetection, with honest numbers.
+
+Importing mdvision is the registration: afterwards both hosts find its classes by name. It also
+supplies mmcv's compiled ops from torchvision where they are missing, so import it before anything
+that imports ``mmcv.ops`` (``mmdet.apis``, ``mmdet.models``); ``import mmdet`` alone may come first.
+"""
+
+import importlib
+
+from . import ops
+from .version import __version__
+
+ops.activate()
+
+from .errors import UserError  # noqa: E402
+from .models import (  # noqa: E402
+    AttentionResNet,
+    BoxLinearWithBackground,
+    EMANet,
+    MaxPoolRoIExtractor,
+    MultiScaleAttention,
+    SoftBAN,
+    SqueezeExcite,
+    StageHead,
+)
+
+# Built on a host library: imported on first use, so that ``import mdvision`` stays light.
+_LAZY = {
+    'DetectionMetric': 'mdvision.evaluation.detection_metric',
+    'MiniVOCDataset': 'mdvision.datasets.mini_voc_dataset',
+    'VOCDataset': 'mdvision.datasets.voc',
+}
+
+__all__ = [
+    'AttentionResNet',
+    'BoxLinearWithBackground',
+    'DetectionMetric',
+    'EMANet',
+    'MaxPoolRoIExtractor',
+    'MiniVOCDataset',
+    'MultiScaleAttention',
+    'SoftBAN',
+    'SqueezeExcite',
+    'StageHead',
+    'UserError',
+    'VOCDataset',
+    '__version__',
+]
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,0 +1,64 @@
+"""What a person sees during a run: our lines and warnings; everything else goes to the log file."""
+
+import contextlib
+import importlib
+import io
+import logging
+import warnings
+
+from mmengine.logging import MMLogger
+
+__all__ = ['ConsoleFilter', 'import_host', 'quiet_third_parties', 'say']
+
+# Warnings of the hosts about their own code: nothing the user wrote causes them, or can change it.
+_HOST_NOISE = (
+    'FileClient',
+    'HardDiskBackend',
+    'save_param_scheduler',
+    'faster_coco_eval',
+    'torch.jit.',
+    'Fail to import ``MultiScaleDeformableAttention``',
+    'pkg_resources',
+    'torch.meshgrid',
+    'Skip building ema model',
+)
+
+
+def say(message: str) -> None:
+    """Show a message on the console and write it to the log file of the run (main process only)."""
+    MMLogger.get_current_instance().info(message, extra={'for_console': True})
+
+
+class ConsoleFilter(logging.Filter):
+    """Lets through what :func:`say` said, the progress lines, and warnings that concern the user."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            return not any(noise in text for noise in _HOST_NOISE)
+        if getattr(record, 'for_console', False):
+            return True
+        return record.module == 'logger_hook' and not text.startswith('Exp name')
+
+
+def quiet_third_parties() -> None:
+    """Silence the hosts' and torch's deprecation warnings, which no user of ours can act on.
+
+    Warnings raised from mdvision's own modules stay visible.
+    """
+    for category in (DeprecationWarning, FutureWarning):
+        warnings.filterwarnings('ignore', category=category)
+        warnings.filterwarnings('default', category=category, module=r'mdvision\b')
+    for noise in _HOST_NOISE:
+        warnings.filterwarnings('ignore', message=f'.*{noise.replace("(", ".")}')
+
+
+def import_host(scope: str) -> None:
+    """Import the data sets and models of a host without what it prints about its optional parts.
+
+    Args:
+        scope: ``'mmdet'`` or ``'mmpretrain'``, the ``default_scope`` of a config.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        for part in ('datasets', 'models'):
+            importlib.import_module(f'{scope}.{part}')

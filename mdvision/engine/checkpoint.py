@@ -1,0 +1,139 @@
+"""Reading checkpoints: never running code from the file, never loading less than was asked for."""
+
+from pathlib import Path
+
+import mmengine.runner.checkpoint as host
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import nn
+
+from mdvision.errors import UserError
+
+__all__ = ['load_weights', 'read_checkpoint', 'use_safe_loading']
+
+_HISTORY_METHODS = {'current', 'max', 'min', 'mean'}
+
+
+def _restricted_getattr(obj, name: str):
+    """The one use of ``getattr`` in a genuine checkpoint: naming a statistic of a history buffer."""
+    if obj is HistoryBuffer and name in _HISTORY_METHODS:
+        return getattr(HistoryBuffer, name)
+    raise UserError(f'the checkpoint asks for {obj!r}.{name}, which no genuine checkpoint does: not loaded.')
+
+
+def _safe_globals() -> list:
+    dtypes = [type(np.dtype(t)) for t in (np.float64, np.float32, np.int64, np.int32, np.bool_, np.uint8)]
+    return [
+        HistoryBuffer,
+        np._core.multiarray._reconstruct,
+        np._core.multiarray.scalar,
+        np.ndarray,
+        np.dtype,
+        *dtypes,
+        (_restricted_getattr, 'builtins.getattr'),
+    ]
+
+
+def _safe_load(file, map_location=None, weights_only=None):
+    """``torch.load`` of tensors and mmengine's histories only; no fallback to unpickling code."""
+    with torch.serialization.safe_globals(_safe_globals()):
+        return torch.load(file, map_location=map_location, weights_only=True)
+
+
+def use_safe_loading() -> None:
+    """Make every checkpoint that mmengine reads go through the safe loader."""
+    host._safe_torch_load = _safe_load
+
+
+def read_checkpoint(path: str, map_location='cpu') -> dict:
+    """Read a local checkpoint file: a dict with ``state_dict``, or a bare state dict.
+
+    Raises:
+        UserError: when the file is missing, damaged, or holds something else.
+    """
+    file = Path(path)
+    if not file.is_file():
+        folder = file.parent if file.parent.is_dir() else None
+        known = sorted(p.name for p in folder.glob('*.pth')) if folder else []
+        hint = f' {folder} holds: {", ".join(known)}.' if known else ''
+        raise UserError(f'Checkpoint {path} does not exist.{hint}')
+    try:
+        checkpoint = _safe_load(file, map_location)
+    except UserError as error:
+        raise UserError(f'Checkpoint {path}: {error}') from error
+    except Exception as error:
+        size = file.stat().st_size
+        raise UserError(
+            f'Checkpoint {path} ({size:,} bytes) cannot be read: it is damaged, cut short, or holds more '
+            f'than tensors ({_first_line(error)}). Take another checkpoint of the run, or copy it again.'
+        ) from error
+    state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
+    if not state_dict or not all(isinstance(value, torch.Tensor) for value in state_dict.values()):
+        raise UserError(
+            f'Checkpoint {path} holds no state dict (expected a dict of tensors, or a dict with the key '
+            f'"state_dict"), got {type(checkpoint).__name__}.'
+        )
+    broken = [k for k, v in state_dict.items() if v.is_floating_point() and not v.isfinite().all()]
+    if broken:
+        raise UserError(
+            f'Checkpoint {path}: {len(broken)} tensors hold NaN or infinity, for example {broken[0]}. '
+            'The training it comes from had diverged; take an earlier one.'
+        )
+    return checkpoint if 'state_dict' in checkpoint else {'state_dict': checkpoint, 'meta': {}}
+
+
+def load_weights(model: nn.Module, checkpoint: dict, path: str, min_match: float = 1.0) -> str:
+    """Load ``checkpoint['state_dict']`` into the model and say how much of it matched.
+
+    Args:
+        model: the unwrapped model.
+        checkpoint: what :func:`read_checkpoint` gave.
+        path: for the messages.
+        min_match: the share of the model's tensors that must be in the file with the same shape; 1
+            also forbids tensors that the model does not have.
+
+    Returns:
+        One line, such as ``315 of 315 tensors matched (100.0 % of the parameters)``.
+
+    Raises:
+        UserError: when less matched, naming the missing, superfluous and differently shaped ones.
+    """
+    given = {key.removeprefix('module.'): value for key, value in checkpoint['state_dict'].items()}
+    wanted = model.state_dict()
+    matched = {k: v for k, v in given.items() if k in wanted and wanted[k].shape == v.shape}
+    missing = [k for k in wanted if k not in given]
+    surplus = [k for k in given if k not in wanted]
+    reshaped = [k for k in given if k in wanted and k not in matched]
+    parameters = sum(v.numel() for v in wanted.values())
+    share = sum(wanted[k].numel() for k in matched) / max(parameters, 1)
+    line = f'{len(matched)} of {len(wanted)} tensors matched ({100 * share:.1f} % of the parameters)'
+    enough = len(matched) >= min_match * len(wanted)
+    if not enough or (min_match == 1.0 and surplus):
+        details = []
+        for what, names in (('missing in the file', missing), ('not in the model', surplus)):
+            if names:
+                details.append(f'  {len(names)} {what}: {_some(names)}')
+        if reshaped:
+            example = reshaped[0]
+            details.append(
+                f'  {len(reshaped)} of another shape: {_some(reshaped)} (model {tuple(wanted[example].shape)}, '
+                f'file {tuple(given[example].shape)})'
+            )
+        raise UserError(
+            f'Checkpoint {path} belongs to another model: {line}.\n'
+            + '\n'.join(details)
+            + '\nUse the config that the checkpoint was trained with (it lies in its work dir), or allow '
+            'a partial match with --allow-partial.'
+        )
+    model.load_state_dict(matched, strict=False)
+    return line
+
+
+def _some(names: list[str]) -> str:
+    return ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f'{type(error).__name__}: {text[0][:120]}' if text else type(error).__name__

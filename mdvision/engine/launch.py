@@ -1,0 +1,216 @@
+"""What ``tools/train.py`` and ``tools/test.py`` call: config, environment, run, report."""
+
+import argparse
+import os
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.device import is_cuda_available
+from mmengine.dist import is_main_process
+from mmengine.registry import DefaultScope
+
+import mdvision
+from mdvision.console import import_host, quiet_third_parties, say
+from mdvision.errors import UserError
+
+from .checkpoint import read_checkpoint, use_safe_loading
+from .cpu import available_cores, plan_cpu
+from .distributed import finish_distributed, launcher_of, local_processes, prepare_distributed
+from .overrides import apply_overrides, load_config
+from .report import write_report
+from .runner import Runner
+from .work_dir import find_resumable, set_earlier_run_aside
+
+__all__ = ['main', 'test', 'train']
+
+
+def main(command: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
+    """Run ``command`` and turn faults into one readable message; returns the exit status."""
+    quiet_third_parties()
+    use_safe_loading()
+    try:
+        command(args)
+    except UserError as error:
+        if args.debug:
+            raise
+        _complain(str(error))
+        return 1
+    except KeyboardInterrupt:
+        _complain('interrupted. Continue with --resume from the last epoch that was saved.')
+        return 130
+    except Exception as error:
+        if args.debug:
+            raise
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        _complain(
+            f'{type(error).__name__}: {str(error) or "no message"}\n  at {last.filename}:{last.lineno} in '
+            f'{last.name}; run again with --debug for the whole traceback.'
+        )
+        return 1
+    return 0
+
+
+def _complain(text: str) -> None:
+    """Errors of the user's input are the same in every process: one of them speaks."""
+    if os.environ.get('RANK', '0') == '0':
+        print(f'\nError: {text}', file=sys.stderr, flush=True)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train, evaluate on the way, and report."""
+    started = time.time()
+    cfg = _prepare(args)
+    work_dir = Path(cfg.work_dir)
+    if args.seed is not None:
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
+    _use_amp(cfg, args.amp)
+    _scale_lr(cfg, args.auto_scale_lr)
+    _resume_or_start(cfg, args.resume, work_dir)
+    runner = _build(cfg, args)
+    Runner.min_match = 0.0 if args.allow_partial else 1.0 if cfg.get('resume') else 0.9
+    _check_data(runner)
+    _announce(runner, work_dir)
+    runner.train()
+    write_report(runner, started, _command(args))
+    finish_distributed()
+
+
+def test(args: argparse.Namespace) -> None:
+    """Evaluate a checkpoint and report."""
+    started = time.time()
+    read_checkpoint(args.checkpoint)
+    cfg = _prepare(args)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    runner = _build(cfg, args)
+    Runner.min_match = 0.0 if args.allow_partial else 1.0
+    metrics = runner.test()
+    write_report(runner, started, _command(args), metrics)
+    finish_distributed()
+
+
+def _prepare(args: argparse.Namespace) -> Config:
+    """Config, device, launcher and CPU plan; nothing heavy is built yet."""
+    cfg = load_config(args.config)
+    if cfg.get('default_scope') in ('mmdet', 'mmpretrain'):
+        import_host(cfg.default_scope)
+    apply_overrides(cfg, args.cfg_options)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    on_gpu = is_cuda_available()
+    if args.device not in ('auto', 'cpu') and not on_gpu:
+        raise UserError(
+            f'--device {args.device}: torch {torch.__version__} sees no CUDA device here. Use --device cpu, or '
+            'look at `python -m mdvision.doctor`.'
+        )
+    launcher = launcher_of(args.launcher)
+    loaders = [cfg[k] for k in ('train_dataloader', 'val_dataloader', 'test_dataloader') if cfg.get(k)]
+    wanted = max((loader.get('num_workers', 0) for loader in loaders), default=0)
+    processes = local_processes(launcher)
+    threads = args.threads or (int(os.environ['OMP_NUM_THREADS']) if _user_set_threads(launcher) else None)
+    plan = plan_cpu(wanted, on_gpu, processes, threads=threads, workers=args.workers)
+    torch.set_num_threads(plan.threads)
+    for loader in loaders:
+        loader.num_workers = plan.workers
+        loader.persistent_workers = plan.workers > 0 and loader.get('persistent_workers', False)
+    prepare_distributed(cfg, launcher, on_gpu)
+    device = torch.cuda.get_device_name() if on_gpu else 'CPU'
+    args.hardware = (
+        f'{device}, {available_cores()} cores: {processes} process{"es" * (processes > 1)}, each with '
+        f'{plan.threads} thread{"s" * (plan.threads > 1)} and {plan.workers} data workers'
+    )
+    return cfg
+
+
+def _user_set_threads(launcher: str) -> bool:
+    # torchrun sets OMP_NUM_THREADS=1 by itself when it is absent: then nobody chose it.
+    return 'OMP_NUM_THREADS' in os.environ and launcher == 'none'
+
+
+def _use_amp(cfg: Config, amp: bool) -> None:
+    if not amp:
+        return
+    if not is_cuda_available():
+        raise UserError('--amp needs a GPU: mixed precision brings nothing on this CPU. Leave --amp out.')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _scale_lr(cfg: Config, force: bool) -> None:
+    """Say how the learning rate follows the real batch; mmengine multiplies it."""
+    auto = cfg.get('auto_scale_lr')
+    if force:
+        if not auto or not auto.get('base_batch_size'):
+            raise UserError(
+                '--auto-scale-lr: the config does not say which batch its learning rate is for. Add '
+                'auto_scale_lr = dict(base_batch_size=...).'
+            )
+        auto.enable = True
+
+
+def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> None:
+    """``resume`` is None (start anew), 'auto' (newest of the work dir) or a checkpoint."""
+    cfg.resume = False
+    if resume == 'auto':
+        found = find_resumable(work_dir)
+        if found is None:
+            say(f'--resume: {work_dir} holds no checkpoint, starting from the beginning.')
+            return
+        cfg.resume, cfg.load_from = True, str(found)
+    elif resume:
+        read_checkpoint(resume)
+        cfg.resume, cfg.load_from = True, resume
+    elif is_main_process():
+        aside = set_earlier_run_aside(work_dir)
+        if aside:
+            say(f'checkpoints of an earlier run were moved to {aside} (use --resume to continue them)')
+
+
+def _build(cfg: Config, args: argparse.Namespace) -> Runner:
+    DefaultScope.get_instance(f'mdvision_{time.time_ns()}', scope_name=cfg.get('default_scope', 'mmengine'))
+    runner = Runner.from_cfg(cfg)
+    say(f'mdvision {mdvision.__version__}: {args.config}')
+    say(f'{args.hardware} (change with --threads, --workers, --device)')
+    return runner
+
+
+def _check_data(runner: Runner) -> None:
+    """What would otherwise go wrong in silence: no iteration at all, or a head of another size."""
+    loader = runner.train_dataloader
+    if len(loader) == 0:
+        raise UserError(
+            f'The training set has {len(loader.dataset)} images, which make no batch of '
+            f'{loader.batch_size}: 0 iterations. Lower train_dataloader.batch_size.'
+        )
+    classes = (getattr(loader.dataset, 'metainfo', None) or {}).get('classes')
+    if not classes:
+        return
+    for name, module in runner.model.named_modules():
+        wanted = getattr(module, 'num_classes', None)
+        if isinstance(wanted, int) and 'rpn' not in name and wanted != len(classes):
+            raise UserError(
+                f'model.{name}.num_classes is {wanted}, but the training set has {len(classes)} classes: '
+                f'{", ".join(classes)}. Set it to {len(classes)} in the config.'
+            )
+
+
+def _announce(runner: Runner, work_dir: Path) -> None:
+    loader = runner.train_dataloader
+    say(
+        f'{len(loader.dataset)} training images, {len(loader)} iterations of {loader.batch_size} images an '
+        f'epoch; log, config and checkpoints: {work_dir}'
+    )
+    auto = runner.auto_scale_lr or {}
+    if auto.get('enable'):
+        batch, base = loader.batch_size * runner.world_size, auto['base_batch_size']
+        lr = runner.cfg.optim_wrapper.optimizer.lr
+        say(f'learning rate {lr:g} is for a batch of {base}; with {batch} it becomes {lr * batch / base:g}')
+
+
+def _command(args: argparse.Namespace) -> str:
+    return shlex.join(['python', *sys.argv])

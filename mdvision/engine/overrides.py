@@ -1,0 +1,171 @@
+"""Reading a config file and overriding its keys, strictly: a key that nothing reads is an error."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+from mmengine.runner import Runner
+
+from mdvision.errors import UserError, did_you_mean
+
+__all__ = ['apply_overrides', 'load_config']
+
+# Read by the runner or by the tools, beside the arguments of mmengine's Runner.
+_MORE_TOP_LEVEL_KEYS = {'model_wrapper_cfg', 'custom_imports', 'compile', 'find_unused_parameters',
+                        'sync_bn', 'activation_checkpointing', 'efficient_conv_bn_eval'}  # fmt: skip
+_RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+
+
+def load_config(path: str) -> Config:
+    """Read a config file.
+
+    Raises:
+        UserError: when the file or a base of it is missing, or it cannot be run.
+    """
+    file = Path(path)
+    if not file.is_file():
+        known = sorted(str(p) for p in Path('configs').rglob('*.py') if p.parts[1] != '_base_')
+        hint = did_you_mean(str(file), known)
+        raise UserError(
+            f'Config file {path} does not exist (looked in {Path.cwd()}).'
+            + (hint or (f' There are: {", ".join(known)}.' if known else ' Run from the project root.'))
+        )
+    try:
+        return Config.fromfile(file)
+    except FileNotFoundError as error:
+        raise UserError(
+            f'{path}: a file it builds on is missing: {error}. Check its _base_ entries.'
+        ) from error
+    except Exception as error:
+        raise UserError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
+
+
+def apply_overrides(cfg: Config, overrides: list[str]) -> None:
+    """Set ``key.path=value`` for each override, in place.
+
+    Values are Python literals (``1e-3``, ``[1,2]``, ``{'type':'SGD'}``, ``True``); ``true``,
+    ``false`` and ``none`` work too, anything else is a string, spaces included. A path may go
+    through a list by index. A key that the config does not have is accepted only where the class
+    it belongs to takes such an argument.
+
+    Raises:
+        UserError: naming the key and the nearest ones.
+    """
+    for override in overrides:
+        key, equals, text = override.partition('=')
+        if not equals or not key:
+            raise UserError(f'--cfg-options {override!r}: expected key=value.')
+        _set(cfg, key.strip(), _parse(text.strip()))
+
+
+def _parse(text: str):
+    if text.lower() in ('true', 'false', 'none'):
+        return {'true': True, 'false': False, 'none': None}[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _set(cfg: Config, key: str, value) -> None:
+    *parents, last = key.split('.')
+    _check_top_level(cfg, key)
+    node, walked = cfg, []
+    for part in parents:
+        _check_child(cfg, node, walked, part, key)
+        node = node[int(part)] if isinstance(node, list | tuple) else node[part]
+        walked.append(part)
+        if not isinstance(node, dict | list | tuple | Config):
+            raise UserError(f'--cfg-options {key}: {".".join(walked)} is {node!r}, it has no keys below it.')
+    _check_child(cfg, node, walked, last, key)
+    if isinstance(node, tuple):
+        raise UserError(
+            f'--cfg-options {key}: {".".join(walked)} is a tuple; give it whole, '
+            f'for example {".".join(walked)}={tuple(node)!r}.'
+        )
+    if isinstance(node, list):
+        node[int(last)] = value
+        return
+    old = node.get(last)
+    number = isinstance(old, int | float) and not isinstance(old, bool)
+    if number and isinstance(value, str):
+        raise UserError(f'--cfg-options {key}: expected a number like {old!r}, got {value!r}.')
+    node[last] = value
+
+
+def _check_top_level(cfg: Config, key: str) -> None:
+    top = key.split('.')[0]
+    readable = _RUNNER_KEYS | _MORE_TOP_LEVEL_KEYS
+    if top in readable:
+        return
+    if top in cfg:
+        used = [k for k in cfg if k in readable]
+        raise UserError(
+            f'--cfg-options {key}: {top} is a plain variable of the config file, whose value has '
+            f'already been used; setting it now would change nothing. Override the keys it went into, '
+            f'below {", ".join(used)}.'
+        )
+    raise UserError(f'--cfg-options {key}: no such key.{did_you_mean(top, readable | set(cfg))}')
+
+
+def _check_child(cfg: Config, node, walked: list[str], part: str, key: str) -> None:
+    where = '.'.join(walked) or 'the config'
+    if isinstance(node, list | tuple):
+        if not part.lstrip('-').isdigit() or not -len(node) <= int(part) < len(node):
+            raise UserError(
+                f'--cfg-options {key}: {where} is a list of {len(node)}; expected an index, got {part!r}.'
+            )
+        return
+    if part in node or (not walked and part in _RUNNER_KEYS | _MORE_TOP_LEVEL_KEYS):
+        return
+    if 'type' in node:
+        accepted = _arguments_of(node['type'], cfg.get('default_scope', 'mmengine'))
+    else:
+        accepted = _arguments_without_type(walked)
+    if part in accepted:
+        return
+    raise UserError(
+        f'--cfg-options {key}: {where} has no key {part!r}.'
+        + did_you_mean(part, set(node) | accepted)
+        + f' It has: {", ".join(sorted(node))}.'
+    )
+
+
+def _arguments_without_type(walked: list[str]) -> set[str]:
+    """Arguments of the parts that configs give without a ``type``."""
+    if walked and walked[-1].endswith('dataloader'):
+        from torch.utils.data import DataLoader
+
+        return set(inspect.signature(DataLoader.__init__).parameters)
+    known = {
+        'randomness': {'seed', 'deterministic', 'diff_rank_seed'},
+        'auto_scale_lr': {'enable', 'base_batch_size'},
+    }
+    return known.get(walked[-1], set()) if walked else set()
+
+
+def _arguments_of(name: str, scope: str) -> set[str]:
+    """Argument names of a registered class; none for a class that no registry knows."""
+    registries = vars(importlib.import_module(f'{scope}.registry')).values()
+    for registry in registries:
+        if isinstance(registry, Registry):
+            try:
+                found = registry.get(name)
+            except Exception:  # a registry that cannot load its modules does not know the name
+                continue
+            if found is not None:
+                return _signature(found)
+    return set()
+
+
+def _signature(cls) -> set[str]:
+    arguments = set()
+    for klass in inspect.getmro(cls) if inspect.isclass(cls) else [cls]:
+        parameters = inspect.signature(klass).parameters
+        arguments |= {name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
+            break
+    return arguments

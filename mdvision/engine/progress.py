@@ -1,0 +1,61 @@
+"""One readable line a log step."""
+
+import datetime
+
+from mmengine.runner import LogProcessor
+
+__all__ = ['ProgressLog']
+
+
+class ProgressLog(LogProcessor):
+    """mmengine's log processor with lines for people; what is recorded stays the same.
+
+    ``epoch  3/20  iter  20/30  loss 0.6990 (rpn_cls 0.031, ...)  lr 8.7e-04  0.42 s/iter  eta 0:03:10``
+    """
+
+    def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> tuple[dict, str]:
+        tag, host_line = super().get_log_after_iter(runner, batch_idx, mode)
+        if mode != 'train':
+            return tag, host_line
+        parts = []
+        if self.by_epoch:
+            epochs, iters = runner.max_epochs, len(runner.train_dataloader)
+            parts.append(f'epoch {tag["epoch"]:>{len(str(epochs))}}/{epochs}')
+            parts.append(f'iter {batch_idx + 1:>{len(str(iters))}}/{iters}')
+        else:
+            parts.append(f'iter {tag["iter"]:>{len(str(runner.max_iters))}}/{runner.max_iters}')
+        losses = {k: v for k, v in tag.items() if 'loss' in k and k != 'loss'}
+        text = f'loss {tag["loss"]:.4f}' if 'loss' in tag else ''
+        if losses:
+            text += ' (' + ', '.join(f'{k.replace("loss_", "")} {v:.3f}' for k, v in losses.items()) + ')'
+        parts.append(text)
+        if 'lr' in tag:
+            parts.append(f'lr {tag["lr"]:.1e}')
+        if 'time' in tag:
+            parts.append(f'{tag["time"]:.2f} s/iter')
+            waiting = tag.get('data_time', 0.0)
+            if waiting > 0.3 * tag['time']:
+                parts.append(f'({100 * waiting / tag["time"]:.0f} % of it waiting for data)')
+        if 'memory' in tag:
+            parts.append(f'{tag["memory"]} MiB')
+        if 'eta' in runner.message_hub.runtime_info:
+            eta = datetime.timedelta(seconds=int(runner.message_hub.get_info('eta')))
+            parts.append(f'eta {eta}')
+        return tag, '  '.join(parts)
+
+    def get_log_after_epoch(
+        self, runner, batch: int, mode: str, with_non_scalar: bool = False
+    ) -> tuple[dict, str]:
+        tag, host_line = super().get_log_after_epoch(runner, batch, mode, with_non_scalar)
+        if mode == 'train':
+            return tag, host_line
+        # Numbers of single classes are in the table that the metric has just shown.
+        classes = (runner.val_dataloader if mode == 'val' else runner.test_dataloader).dataset.metainfo
+        endings = tuple(f'_{name}' for name in classes.get('classes') or ())
+        headline = {
+            key: value
+            for key, value in tag.items()
+            if isinstance(value, float) and not key.endswith(endings) and 'time' not in key
+        }
+        where = f'epoch {runner.epoch}' if mode == 'val' and runner._train_loop is not None else mode
+        return tag, f'{where}  ' + '  '.join(f'{key} {value:.4f}' for key, value in headline.items())

@@ -1,0 +1,140 @@
+"""What a run leaves behind: the numbers and where they come from, curves, and a sheet of pictures."""
+
+import datetime
+import json
+import math
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mdvision.analysis.curves import draw_curves
+from mdvision.analysis.prediction_sheet import draw_prediction_sheet
+from mdvision.console import say
+
+__all__ = ['write_report']
+
+_PACKAGES = ('mdvision', 'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
+             'onedl-mmpretrain')  # fmt: skip
+
+
+def write_report(runner: Runner, started: float, command: str, metrics: dict | None = None) -> None:
+    """Write results.json, curves.png and predictions.png to the work dir and name them.
+
+    Args:
+        runner: after training or testing.
+        started: ``time.time()`` at the start of the command.
+        command: the command line.
+        metrics: of a test; after training the last validation's are taken.
+    """
+    if not is_main_process():
+        return
+    work_dir = Path(runner.work_dir)
+    trained = metrics is None
+    loader, loop = (runner._val_dataloader, runner._val_loop) if trained else (
+        runner._test_dataloader, runner._test_loop)  # fmt: skip
+    if trained:
+        metrics = _last_validation(runner)
+    pictures = []
+    if trained:
+        pictures.append(draw_curves(Path(runner.log_dir) / 'vis_data' / 'scalars.json', work_dir / 'curves.png'))
+    if loop is not None and hasattr(loop, 'evaluator'):
+        for metric in loop.evaluator.metrics:
+            if getattr(metric, 'last_table', ''):
+                say('\n' + metric.last_table)
+        if _is_detection(loop.dataloader.dataset):
+            pictures.append(_draw_sheet(runner, loop.dataloader.dataset, work_dir / 'predictions.png'))
+    seconds = time.time() - started
+    results = _write_results(runner, work_dir, metrics, seconds, command)
+    say('')
+    for name, meaning in _HEADLINES.items():
+        if name in metrics:
+            say(f'{meaning:<44}{metrics[name]:.4f}' + f'   ({name})')
+    say(f'{"wall time":<44}{datetime.timedelta(seconds=round(seconds))}')
+    for path in (*pictures, results):
+        say(f'  {path}')
+
+
+_HEADLINES = {
+    'voc12/mAP50': 'mAP at IoU 0.5 (VOC, area)',
+    'voc07/mAP50': 'mAP at IoU 0.5 (VOC 2007, 11 points)',
+    'coco/mAP': 'mAP at IoU 0.5:0.95 (COCO)',
+    'accuracy/top1': 'top-1 accuracy (%)',
+}
+
+
+def _last_validation(runner: Runner) -> dict[str, float]:
+    scalars = runner.message_hub.log_scalars
+    return {
+        name.removeprefix('val/'): buffer.current()
+        for name, buffer in scalars.items()
+        if name.startswith('val/') and 'time' not in name
+    }
+
+
+def _is_detection(dataset) -> bool:
+    return hasattr(dataset, 'get_data_info') and 'instances' in dataset.get_data_info(0)
+
+
+def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path:
+    """Ground truth beside prediction for images spread evenly over the data set."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model.eval()
+    samples = []
+    for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int):
+        info, data = dataset.get_data_info(int(index)), dataset[int(index)]
+        with torch.no_grad():
+            sample = model.test_step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
+        boxes = [instance['bbox'] for instance in info['instances']]
+        samples.append(
+            dict(
+                image=mmcv.imread(info['img_path'], channel_order='rgb'),
+                gt_boxes=np.array(boxes, dtype=float).reshape(-1, 4),
+                gt_labels=np.array([instance['bbox_label'] for instance in info['instances']], dtype=int),
+                gt_difficult=np.array([bool(i['ignore_flag']) for i in info['instances']], dtype=bool),
+                pred_boxes=sample.pred_instances.bboxes.cpu().numpy(),
+                pred_scores=sample.pred_instances.scores.cpu().numpy(),
+                pred_labels=sample.pred_instances.labels.cpu().numpy(),
+                title=str(info['img_id']),
+            )
+        )
+    return draw_prediction_sheet(samples, dataset.metainfo['classes'], out_png)
+
+
+def _write_results(runner: Runner, work_dir: Path, metrics: dict, seconds: float, command: str) -> Path:
+    """Every number with what it takes to get it again."""
+    path = work_dir / 'results.json'
+    numbers = {k: (None if isinstance(v, float) and math.isnan(v) else v) for k, v in metrics.items()}
+    record = dict(
+        command=command,
+        date=datetime.date.today().isoformat(),
+        hardware=torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        processes=runner.world_size,
+        seed=runner.seed,
+        seconds=round(seconds, 1),
+        parameters=sum(p.numel() for p in runner.model.parameters()),
+        python=platform.python_version(),
+        versions={name: _version(name) for name in _PACKAGES},
+        metrics=numbers,
+    )
+    path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+    return path
+
+
+def _processor() -> str:
+    cores = torch.get_num_threads()
+    return f'CPU {platform.machine()}, {cores} threads'
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

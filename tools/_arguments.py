@@ -1,0 +1,43 @@
+"""Arguments that train.py and test.py share. Standard library only: the device must be chosen
+before torch and mmengine are imported."""
+
+import argparse
+import os
+import re
+
+__all__ = ['add_common_arguments', 'choose_device']
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (work_dirs/CONFIG)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='override keys of the config, for example train_dataloader.batch_size=4',
+    )
+    parser.add_argument(
+        '--device', default='auto', help="'auto' (a GPU if there is one), 'cpu', 'cuda' or 'cuda:1'"
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher'
+    )
+    parser.add_argument('--threads', type=int, help='CPU threads of each process (chosen by the cores)')
+    parser.add_argument('--workers', type=int, help='data workers of each process (chosen by the cores)')
+    parser.add_argument(
+        '--allow-partial', action='store_true', help='accept a checkpoint that matches only in part'
+    )
+    parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
+    # torch.distributed.launch passes this one; torchrun sets LOCAL_RANK.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def choose_device(parser: argparse.ArgumentParser, device: str) -> None:
+    """Make only the chosen device visible, so that the hosts cannot pick another."""
+    if device == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    elif match := re.fullmatch(r'cuda:(\d+)', device):
+        os.environ['CUDA_VISIBLE_DEVICES'] = match[1]
+    elif device not in ('auto', 'cuda'):
+        parser.error(f"--device: expected 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}")
