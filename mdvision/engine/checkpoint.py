@@ -115,10 +115,10 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str, min_match: float
             if names:
                 details.append(f'  {len(names)} {what}: {_some(names)}')
         if reshaped:
-            example = reshaped[0]
+            model_shape, file_shape = (tuple(tensors[reshaped[0]].shape) for tensors in (wanted, given))
             details.append(
-                f'  {len(reshaped)} of another shape: {_some(reshaped)} (model {tuple(wanted[example].shape)}, '
-                f'file {tuple(given[example].shape)})'
+                f'  {len(reshaped)} of another shape: {_some(reshaped)} (the first: model {model_shape}, '
+                f'file {file_shape})'
             )
         raise UserError(
             f'Checkpoint {path} belongs to another model: {line}.\n'

@@ -105,8 +105,8 @@ def _prepare(args: argparse.Namespace) -> Config:
     on_gpu = is_cuda_available()
     if args.device not in ('auto', 'cpu') and not on_gpu:
         raise UserError(
-            f'--device {args.device}: torch {torch.__version__} sees no CUDA device here. Use --device cpu, or '
-            'look at `python -m mdvision.doctor`.'
+            f'--device {args.device}: torch {torch.__version__} sees no CUDA device here. Use --device cpu, '
+            'or look at `python -m mdvision.doctor`.'
         )
     launcher = launcher_of(args.launcher)
     loaders = [cfg[k] for k in ('train_dataloader', 'val_dataloader', 'test_dataloader') if cfg.get(k)]

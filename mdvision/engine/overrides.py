@@ -165,7 +165,7 @@ def _signature(cls) -> set[str]:
     arguments = set()
     for klass in inspect.getmro(cls) if inspect.isclass(cls) else [cls]:
         parameters = inspect.signature(klass).parameters
-        arguments |= {name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        arguments |= {n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
         if not any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
             break
     return arguments

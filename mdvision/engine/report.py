@@ -37,15 +37,14 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
     if not is_main_process():
         return
     work_dir = Path(runner.work_dir)
-    trained = metrics is None
-    loader, loop = (runner._val_dataloader, runner._val_loop) if trained else (
-        runner._test_dataloader, runner._test_loop)  # fmt: skip
-    if trained:
-        metrics = _last_validation(runner)
     pictures = []
-    if trained:
-        pictures.append(draw_curves(Path(runner.log_dir) / 'vis_data' / 'scalars.json', work_dir / 'curves.png'))
-    if loop is not None and hasattr(loop, 'evaluator'):
+    if metrics is None:
+        loop, metrics = runner._val_loop, _last_validation(runner)
+        scalars = Path(runner.log_dir) / 'vis_data' / 'scalars.json'
+        pictures.append(draw_curves(scalars, work_dir / 'curves.png'))
+    else:
+        loop = runner._test_loop
+    if loop is not None:
         for metric in loop.evaluator.metrics:
             if getattr(metric, 'last_table', ''):
                 say('\n' + metric.last_table)

@@ -84,11 +84,9 @@ class Runner(HostRunner):
     def _check_classes(self, checkpoint: dict, filename: str) -> None:
         """The class names of the checkpoint must be those of the data, in the same order."""
         trained = (checkpoint['meta'].get('dataset_meta') or {}).get('classes')
-        loaders = (self._test_dataloader, self._val_dataloader, self._train_dataloader)
-        for loader in loaders:
-            dataset = loader.get('dataset') if isinstance(loader, dict) else getattr(loader, 'dataset', None)
-            meta = dataset.get('metainfo') if isinstance(dataset, dict) else getattr(dataset, 'metainfo', None)
-            classes = (meta or {}).get('classes')
+        for loop in (self._train_loop, self._test_loop):
+            dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+            classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
             if trained and classes and tuple(trained) != tuple(classes) and self.min_match == 1.0:
                 raise UserError(
                     f'Checkpoint {filename} was trained on the classes {tuple(trained)}, the data set of the '

@@ -17,6 +17,7 @@ from mmengine.registry import METRICS
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mdvision.console import say
 from mdvision.errors import UserError
 
 from .voc_ap import VocResult, evaluate_voc
@@ -115,7 +116,7 @@ class DetectionMetric(BaseMetric):
 
         self.last_table = format_table(classes, voc, coco_per_class, metrics['coco/mAP'])
         if self.print_table:
-            print_log('\n' + self.last_table, logger='current')
+            say('\n' + self.last_table)
         self._warn_of_scaled_objects(results)
         return metrics
 
