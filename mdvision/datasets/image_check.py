@@ -1,0 +1,187 @@
+"""Whether an image file is whole, and how large the picture is: checked before training, not in epoch 7.
+
+OpenCV decodes a garbled JPEG without an error and refuses a half-written one only when its turn comes. Three
+ways to look: ``'header'`` follows the structure of the whole file and decodes no JPEG or PNG, ``'decode'``
+decodes every pixel too, ``'none'`` reads only the size, where it is asked for. For JPEG both find the same
+faults; neither finds wrong bytes that happen to be valid code (no decoder reports those).
+"""
+
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from PIL import Image, UnidentifiedImageError
+
+__all__ = ['CHECKS', 'ImageFacts', 'SizeError', 'check_image', 'check_images', 'settle_size']
+
+CHECKS = ('decode', 'header', 'none')
+_ORIENTATION_TAG = 0x0112
+
+_known: dict[tuple, 'ImageFacts'] = {}
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """One image file: size in pixels as stored, EXIF orientation 1..8, and what is wrong ('' when whole)."""
+
+    width: int = 0
+    height: int = 0
+    orientation: int = 1
+    sixteen_bit: bool = False
+    fault: str = ''
+
+
+class SizeError(ValueError):
+    """An annotation's size contradicts the image. ``kind`` is ``'size'``, ``'turned'`` or ``'unturned'``."""
+
+    def __init__(self, kind: str, reason: str):
+        self.kind = kind
+        super().__init__(reason)
+
+
+def check_images(paths: list[str], check: str) -> list[ImageFacts]:
+    """:func:`check_image` of every path, on a few threads; a file that has not changed is not read again."""
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter('ignore')  # Pillow warns of odd EXIF blocks, which harm nothing here
+        return list(pool.map(lambda path: _cached(path, check), paths))
+
+
+def _cached(path: str, check: str) -> ImageFacts:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return ImageFacts(fault=f'cannot be read: {error.strerror}')
+    key = (os.path.abspath(path), status.st_mtime_ns, status.st_size, check)
+    if key not in _known:
+        _known[key] = check_image(path, check)
+    return _known[key]
+
+
+def check_image(path: str, check: str) -> ImageFacts:
+    """The facts of one file; never raises for what is in the file. ``check`` is one of ``CHECKS``."""
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(32)
+            if not head:
+                return ImageFacts(fault='is empty (0 bytes)')
+            file.seek(0)
+            return _facts(file, head, check)
+    except UnidentifiedImageError:
+        if head.lstrip()[:1] == b'<':
+            return ImageFacts(fault='is not an image: it begins like an HTML or XML page')
+        return ImageFacts(fault='is not an image that can be recognised')
+    except OSError as error:
+        return ImageFacts(fault=f'cannot be decoded: {error}')
+    except Exception as error:  # Pillow's parsers raise SyntaxError, struct.error and more for garbled files
+        return ImageFacts(fault=f'cannot be decoded: {type(error).__name__}: {error}')
+
+
+def _facts(file, head: bytes, check: str) -> ImageFacts:
+    with Image.open(file) as image:
+        kind = image.format
+        width, height = image.size
+        # Pillow gives 16-bit colour PNGs as 8-bit: their header tells
+        sixteen_bit = image.mode.startswith('I;16') or (kind == 'PNG' and head[24] == 16)
+        if check == 'header' and kind == 'PNG':
+            image.verify()  # the checksum of every chunk; nothing else may be asked of the object
+        elif check == 'decode' or (check == 'header' and kind not in ('JPEG', 'MPO')):
+            image.load()
+        orientation = _orientation(image) if kind != 'PNG' else 1
+    if kind == 'PNG':
+        orientation = _png_orientation(file)
+    if check != 'none' and kind in ('JPEG', 'MPO'):
+        file.seek(0)
+        fault = _jpeg_fault(file.read())
+        if fault:
+            return ImageFacts(fault=fault)
+    return ImageFacts(width, height, orientation, sixteen_bit)
+
+
+def _png_orientation(file) -> int:
+    """Pillow decodes a whole PNG to look for EXIF behind the pixels; few have any, and the bytes tell."""
+    file.seek(0)
+    data = file.read()
+    if b'eXIf' not in data and b'Raw profile type exif' not in data:
+        return 1
+    file.seek(0)
+    with Image.open(file) as image:
+        return _orientation(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # a garbled EXIF block: OpenCV ignores it too
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _jpeg_fault(data: bytes) -> str:
+    """'' when marker follows marker up to the end-of-image marker; what follows that one is ignored.
+
+    A cut file and one with a zero-filled tail have no such end. Random bytes within the compressed data
+    soon contain a marker that cannot stand there.
+    """
+    position, in_scan = 2, False
+    while True:
+        if in_scan:  # compressed data: FF is followed by 00, or is a marker
+            position = data.find(b'\xff', position)
+        if position < 0 or position + 1 >= len(data):
+            return f'is truncated: no end-of-image marker in {len(data)} bytes'
+        if data[position] != 0xFF:
+            return f'is garbled at byte {position}: no marker where one must be'
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+        elif in_scan and (marker == 0x00 or 0xD0 <= marker <= 0xD7):
+            position += 2
+        elif marker == 0xD9 and in_scan:
+            return ''
+        elif 0xC0 <= marker <= 0xFE and not 0xD0 <= marker <= 0xD9:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+            in_scan = marker == 0xDA
+        else:
+            return f'is garbled at byte {position}: marker FF{marker:02X} cannot stand there'
+
+
+def settle_size(
+    facts: ImageFacts, stated: tuple[int, int] | None, corners: list[tuple[float, float]], turns: bool
+) -> tuple[tuple[int, int], str]:
+    """The (width, height) that the loader will deliver, and the repair it took.
+
+    ``stated`` is the annotation's size, ``corners`` its boxes' (xmax, ymax), ``turns`` whether the loader
+    obeys EXIF orientation (it turns the picture, never the boxes). The repair is ``''``, ``'no size'``,
+    ``'exchanged'`` or ``'orientation'`` (mirrored or upside down by EXIF: sizes cannot tell whether the
+    boxes are too). Raises :class:`SizeError` when the boxes may belong to another picture.
+    """
+    stored = (facts.width, facts.height)
+    sideways = facts.orientation >= 5
+    seen = stored[::-1] if turns and sideways else stored
+    if stated is None:
+        return seen, 'no size'
+    if stated == seen:
+        unclear = facts.orientation in (2, 3, 4) or (sideways and facts.width == facts.height)
+        return seen, 'orientation' if unclear else ''
+    says = f'the XML says {stated[0]}x{stated[1]}'
+    if sideways and stated == seen[::-1]:
+        if turns:
+            raise SizeError(
+                'turned',
+                f'EXIF orientation {facts.orientation}: {says}, the stored size, but the loader turns the '
+                f'picture to {seen[0]}x{seen[1]} and the boxes stay',
+            )
+        raise SizeError(
+            'unturned',
+            f'EXIF orientation {facts.orientation}: {says}, the size after turning, but this loader leaves '
+            f'the picture at {seen[0]}x{seen[1]}',
+        )
+    exchanged = stated == seen[::-1]
+
+    def fits(size: tuple[int, int]) -> bool:
+        return all(x <= size[0] + 1 and y <= size[1] + 1 for x, y in corners)
+
+    if exchanged and fits(seen) and not fits(stated):
+        return seen, 'exchanged'  # the boxes prove which of the two is right
+    note = ', width and height exchanged' if exchanged else ''
+    raise SizeError('size', f'{says}, the image is {seen[0]}x{seen[1]}{note}')

@@ -1,0 +1,189 @@
+"""A strict PASCAL VOC data set: a fault in the data is an error with file, reason and fix before training.
+
+Used in a config as ``type='mdvision.VOCDataset'``. It has no bare name: mmdet has a ``VOCDataset`` of its
+own, which drops objects of unknown classes in silence and fails in the middle of an epoch at a broken image.
+
+Boxes leave here as continuous coordinates with x1 <= x < x2. VOC files hold 1-based inclusive pixel indices:
+the left and upper edge move by one, the right and lower stay. The plain overlap of two such boxes equals
+the devkit's, which adds 1 to each side of its inclusive boxes.
+"""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mmdet.datasets import BaseDetDataset
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from torch.utils.data import get_worker_info
+
+from mdvision.console import say
+from mdvision.errors import UserError, did_you_mean
+
+from .image_check import CHECKS
+from .voc_reader import VOCReader
+from .voc_report import SplitReport
+
+__all__ = ['VOCDataset']
+
+FILTERS = ('filter_empty_gt', 'min_size', 'bbox_min_size')
+
+
+class VOCDataset(BaseDetDataset):
+    """Images and boxes of one VOC split, checked as a whole when the data set is built.
+
+    ``data_root`` holds ``JPEGImages``, ``Annotations`` and ``ImageSets``; ``ann_file`` is the split file in
+    it. ``metainfo=dict(classes=(...))`` is required. ``box_base`` says how the files count pixels: 1 (the
+    standard), 0, or ``'auto'``: 0 when a box of the split begins at 0, else 1. Objects named in
+    ``ignore_classes`` are left out; any other unknown name is an error. ``check_images`` is ``'header'``
+    (the structure of every image file), ``'decode'`` (every pixel too) or ``'none'``. ``filter_cfg`` takes
+    mmdet's ``filter_empty_gt``, ``min_size`` (image side, pixels) and ``bbox_min_size``, for training only.
+    ``data_prefix`` takes mmdet's ``sub_data_root``. The rest goes to mmdet's ``BaseDetDataset``.
+
+    Entries are as mmdet's: ``img_path, img_id, xml_path, height, width, instances``; an instance has
+    ``bbox`` [x1, y1, x2, y2] in pixels, ``bbox_label``, ``ignore_flag``, ``difficult``, ``truncated``.
+
+    Raises UserError, with every fault of the split in one message. Repairs are printed in a summary.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str,
+        metainfo: Mapping | None = None,
+        img_subdir: str = 'JPEGImages',
+        ann_subdir: str = 'Annotations',
+        box_base: int | str = 'auto',
+        ignore_classes: Sequence[str] = (),
+        filter_cfg: dict | None = None,
+        check_images: str = 'header',
+        show_summary: bool = True,
+        data_prefix: dict | None = None,
+        **kwargs,
+    ) -> None:
+        classes = _class_names(metainfo)
+        self.ignore_classes = (ignore_classes,) if isinstance(ignore_classes, str) else tuple(ignore_classes)
+        both = sorted(set(self.ignore_classes) & set(classes))
+        if both:
+            raise UserError(
+                f'VOCDataset: {both} is in classes and in ignore_classes. Keep it in one of them.'
+            )
+        if isinstance(box_base, bool) or box_base not in ('auto', 0, 1):
+            raise UserError(f"VOCDataset: expected box_base 'auto', 0 or 1, got {box_base!r}.")
+        if check_images not in CHECKS:
+            raise UserError(f'VOCDataset: expected check_images one of {CHECKS}, got {check_images!r}.')
+        for key in filter_cfg or {}:
+            if key not in FILTERS:
+                hint = did_you_mean(key, FILTERS)
+                raise UserError(f'VOCDataset: filter_cfg takes {FILTERS}, got {key!r}.{hint}')
+        if data_prefix and set(data_prefix) != {'sub_data_root'}:
+            raise UserError(
+                f"VOCDataset: data_prefix takes only 'sub_data_root', got {sorted(data_prefix)}. The "
+                'names of the folders are img_subdir and ann_subdir.'
+            )
+        if (kwargs.get('backend_args') or {}).get('backend', 'local') != 'local':
+            raise UserError(
+                'VOCDataset reads local files; got backend_args of another storage. Copy the data.'
+            )
+        self.img_subdir = img_subdir
+        self.ann_subdir = ann_subdir
+        self.box_base = box_base
+        self.check_images = check_images
+        self.show_summary = show_summary
+        self._report: SplitReport | None = None  # alive while full_init runs
+        super().__init__(
+            ann_file=os.fspath(ann_file),
+            metainfo={**metainfo, 'classes': classes},
+            data_root=os.fspath(data_root),
+            data_prefix=dict(data_prefix or {'sub_data_root': ''}),
+            filter_cfg=filter_cfg,
+            **kwargs,
+        )
+
+    def full_init(self) -> None:
+        """Reads and checks the split, once, and prints its summary on the main process."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        report, self._report = self._report, None
+        if self._indices is not None:
+            report.extra.append(f'used by indices: {len(self)} images')
+        if self.show_summary and is_main_process() and get_worker_info() is None:
+            say(report.summary())
+            if report.warning_text():
+                print_log(report.warning_text(), logger='current', level=logging.WARNING)
+
+    def load_data_list(self) -> list[dict]:
+        """Every image of the split as mmdet's dict. Raises UserError with all faults found."""
+        reader = VOCReader(
+            root=Path(self.data_prefix['sub_data_root'] or '.'),
+            split_file=Path(self.ann_file),
+            classes=self._metainfo['classes'],
+            img_subdir=self.img_subdir,
+            ann_subdir=self.ann_subdir,
+            box_base=self.box_base,
+            ignore_classes=self.ignore_classes,
+            check_images=self.check_images,
+            loader_turns=self._loader_turns(),
+            min_box_side=0 if self.test_mode else (self.filter_cfg or {}).get('bbox_min_size') or 0,
+            need_objects=not self.test_mode,
+        )
+        self._report = reader.report
+        return reader.read()
+
+    def filter_data(self) -> list[dict]:
+        """Applies ``filter_cfg`` in training; what it drops is counted in the summary."""
+        if self.test_mode or not self.filter_cfg:
+            return self.data_list
+        kept, lines = self.data_list, []
+        if self.filter_cfg.get('filter_empty_gt', False):
+            before, kept = len(kept), [info for info in kept if info['instances']]
+            lines.append(f'dropped by filter_empty_gt: {before - len(kept)} of {before} images')
+        smallest = self.filter_cfg.get('min_size') or 0
+        if smallest:
+            before, kept = (
+                len(kept),
+                [info for info in kept if min(info['width'], info['height']) >= smallest],
+            )
+            lines.append(f'dropped by min_size={smallest}: {before - len(kept)} of {before} images')
+        self._report.extra += lines
+        if not kept:
+            raise UserError(
+                f'VOC split {self._report.split}: filter_cfg={dict(self.filter_cfg)} leaves no image '
+                f'({"; ".join(lines)}). Relax the filter.'
+            )
+        return kept
+
+    def _loader_turns(self) -> bool:
+        """Whether the pipeline's image loader obeys EXIF orientation, as OpenCV does by default."""
+        for step in self.pipeline.transforms:
+            flag = getattr(step, 'color_type', None)
+            if isinstance(flag, str):
+                return flag != 'unchanged' and not flag.endswith('ignore_orientation')
+        return True
+
+
+def _class_names(metainfo: Mapping | None) -> tuple[str, ...]:
+    """The classes of ``metainfo`` as a tuple of names. Raises UserError."""
+    classes = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
+    example = "for example metainfo=dict(classes=('cat', 'dog'))"
+    if classes is None:
+        raise UserError(
+            f'VOCDataset: the class names are missing: give metainfo with classes, {example}; got '
+            f'metainfo={metainfo!r}.'
+        )
+    if isinstance(classes, str):  # ('cat') is a str, not a tuple
+        classes = (classes,)
+    if not isinstance(classes, Sequence) or not classes:
+        raise UserError(f'VOCDataset: expected at least one class name, {example}; got {classes!r}.')
+    wrong = [name for name in classes if not isinstance(name, str) or not name or name != name.strip()]
+    if wrong:
+        raise UserError(
+            f'VOCDataset: expected class names without spaces around them, {example}; got {wrong[0]!r}.'
+        )
+    twice = [name for name, count in Counter(classes).items() if count > 1]
+    if twice:
+        raise UserError(f'VOCDataset: classes holds {twice} more than once. Keep each once.')
+    return tuple(classes)

@@ -1,0 +1,239 @@
+"""Reads PASCAL VOC split files and annotation files, strictly: whatever is wrong is named.
+
+Pure parsing: nothing here opens an image, and no host library is imported. Objects are counted from 1, in
+the order of the file, as a person counts them in an editor.
+"""
+
+import math
+import os
+import re
+import xml.etree.ElementTree as ET
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdvision.errors import UserError
+
+__all__ = [
+    'AnnotationError',
+    'BoxError',
+    'Fault',
+    'VOCAnnotation',
+    'VOCObject',
+    'parse_voc_xml',
+    'read_split',
+    'settle_box',
+]
+
+COORDINATES = ('xmin', 'ymin', 'xmax', 'ymax')
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong in one annotation file. ``object_index`` counts from 1; 0 is the file as a whole."""
+
+    reason: str
+    object_index: int = 0
+    field: str = ''
+    line: int = 0
+
+    def __str__(self) -> str:
+        where = [f'line {self.line}'] if self.line else []
+        where += [f'object {self.object_index}'] if self.object_index else []
+        where += [f'<{self.field}>'] if self.field else []
+        return f'{", ".join(where)}: {self.reason}' if where else self.reason
+
+
+class AnnotationError(UserError):
+    """An annotation file that cannot be used: its ``path`` and every :class:`Fault` in it."""
+
+    def __init__(self, path: str | os.PathLike, faults: list[Fault]):
+        self.path = str(path)
+        self.faults = tuple(faults)
+        super().__init__('\n'.join(f'{self.path}: {fault}' for fault in faults))
+
+    def __reduce__(self):  # the default would call the class with the message
+        return type(self), (self.path, list(self.faults))
+
+
+class BoxError(ValueError):
+    """A box that no repair makes usable. ``kind`` is ``'outside'`` or ``'normalised'``."""
+
+    def __init__(self, kind: str, reason: str):
+        self.kind = kind
+        super().__init__(reason)
+
+
+@dataclass(frozen=True)
+class VOCObject:
+    """One ``<object>``. ``box`` is (xmin, ymin, xmax, ymax) exactly as the file has it, unshifted floats."""
+
+    index: int
+    name: str
+    box: tuple[float, float, float, float]
+    difficult: bool
+    truncated: bool
+    odd_difficult: str = ''  # '', or what was found instead of 0 or 1: 'missing', "'False'", ...
+
+
+@dataclass(frozen=True)
+class VOCAnnotation:
+    """One annotation file. ``width`` and ``height`` are pixels, None when the file has no usable size."""
+
+    path: str
+    filename: str  # last part of <filename>, '' when there is none
+    width: int | None
+    height: int | None
+    objects: tuple[VOCObject, ...]
+
+
+def read_split(path: str | os.PathLike) -> list[str]:
+    """The image ids of a split file, in its order.
+
+    Blank lines, spaces around an id, Windows line ends and a byte order mark are no part of an id. A file
+    whose every line is ``id 1``, ``id 0`` or ``id -1`` is VOC's per-class form: the first column counts.
+
+    Raises UserError for a file that is missing, not UTF-8 text or empty, and for ids that occur twice.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode('utf-8-sig')
+    except OSError as error:
+        raise UserError(f'cannot read the split file {path}: {error.strerror}.') from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f'the split file {path} is not UTF-8 text (byte {error.start}). Save it as UTF-8, one id a line.'
+        ) from None
+    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    if not ids:
+        raise UserError(f'the split file {path} is empty: expected one image id a line, such as 000005.')
+    columns = [re.fullmatch(r'(\S+)\s+(?:-1|0|1)', line) for line in ids]
+    if all(columns):
+        ids = [match.group(1) for match in columns]
+    twice = [(name, count) for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        named = ', '.join(f'{name} ({count}x)' for name, count in twice[:20])
+        more = f' and {len(twice) - 20} more' if len(twice) > 20 else ''
+        raise UserError(
+            f'the split file {path} lists {len(twice)} ids more than once, and each would count again in '
+            f'training and in the metric: {named}{more}. Fix: keep one line for each.'
+        )
+    return ids
+
+
+def parse_voc_xml(path: str | os.PathLike) -> VOCAnnotation:
+    """Reads one annotation file. Raises :class:`AnnotationError` with every fault of the file.
+
+    Tolerated, and left for the caller to report: a missing or odd ``<difficult>`` (``odd_difficult`` says
+    which) and a missing, zero or fractional ``<size>`` (``width`` and ``height`` are None).
+    """
+    try:
+        root = ET.fromstring(Path(path).read_bytes())
+    except OSError as error:
+        raise AnnotationError(path, [Fault(f'cannot read the file: {error.strerror}')]) from None
+    except ET.ParseError as error:
+        line, column = error.position
+        reason = f'malformed XML, {str(error).split(":")[0]} (column {column + 1})'
+        raise AnnotationError(path, [Fault(reason, line=line)]) from None
+    except (LookupError, ValueError) as error:  # an encoding declaration that Python does not know
+        raise AnnotationError(path, [Fault(f'malformed XML, {error}')]) from None
+    if root.tag != 'annotation':
+        raise AnnotationError(path, [Fault(f'expected the root element <annotation>, got <{root.tag}>')])
+    faults: list[Fault] = []
+    objects = []
+    for index, node in enumerate(root.findall('object'), 1):
+        found = _parse_object(node, index, faults)
+        if found is not None:
+            objects.append(found)
+    if faults:
+        raise AnnotationError(path, faults)
+    filename = re.split(r'[\\/]', (root.findtext('filename') or '').strip())[-1]
+    width, height = (_whole_positive(root.findtext(f'size/{side}')) for side in ('width', 'height'))
+    if width is None or height is None:
+        width = height = None
+    return VOCAnnotation(str(path), filename, width, height, tuple(objects))
+
+
+def _parse_object(node: ET.Element, index: int, faults: list[Fault]) -> VOCObject | None:
+    """One object, or None after its faults were added to ``faults``."""
+    before = len(faults)
+    name = (node.findtext('name') or '').strip()
+    if not name:
+        faults.append(Fault('expected a class name, got none', index, 'name'))
+    box = node.find('bndbox')
+    values = []
+    if box is None:
+        faults.append(Fault('missing', index, 'bndbox'))
+    else:
+        for field in COORDINATES:
+            text = box.findtext(field)
+            value = _number(text)
+            if value is None:
+                got = 'nothing' if text is None or not text.strip() else repr(text.strip())
+                faults.append(Fault(f'expected a finite number, got {got}', index, field))
+            else:
+                values.append(value)
+    if len(faults) > before:
+        return None
+    difficult, odd = _flag(node.findtext('difficult'))
+    truncated, _ = _flag(node.findtext('truncated'))
+    return VOCObject(index, name, tuple(values), difficult, truncated, odd)
+
+
+def _number(text: str | None) -> float | None:
+    """A finite float, or None. ``1_000`` is a number to Python but to nobody who writes annotations."""
+    if text is None or '_' in text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _whole_positive(text: str | None) -> int | None:
+    return int(text) if text is not None and text.strip().isdecimal() and int(text) > 0 else None
+
+
+def _flag(text: str | None) -> tuple[bool, str]:
+    """(value, what was odd): 0 and 1 are the standard; words are understood; all else counts as 0."""
+    if text is None:
+        return False, 'missing'
+    word = text.strip().lower()
+    if word in ('0', '1'):
+        return word == '1', ''
+    return word in ('true', 'yes'), repr(text.strip())
+
+
+def settle_box(
+    box: tuple[float, float, float, float], base: int, width: int, height: int
+) -> tuple[list[float] | None, tuple[str, ...]]:
+    """A file's box as continuous coordinates [x1, y1, x2, y2] within the image, and the repairs it took.
+
+    ``base`` 1: VOC's 1-based inclusive pixel indices, (xmin - 1, ymin - 1, xmax, ymax). ``base`` 0: used as
+    they are. ``width`` and ``height`` are the image's, in pixels. Repairs are among ``'swapped'``,
+    ``'clipped'``, ``'degenerate'``; a degenerate box is None: dropped. Raises :class:`BoxError`.
+    """
+    xmin, ymin, xmax, ymax = box
+    shown = f'({", ".join(f"{v:g}" for v in box)})'
+    if all(0 <= v <= 1 for v in box) and xmin != xmax and ymin != ymax:
+        raise BoxError('normalised', f'box {shown} lies within 0..1: a fraction of the image, not pixels')
+    if xmin == xmax or ymin == ymax:
+        return None, ('degenerate',)
+    repairs = []
+    if xmax < xmin or ymax < ymin:
+        xmin, xmax = sorted((xmin, xmax))
+        ymin, ymax = sorted((ymin, ymax))
+        repairs.append('swapped')
+    whole = [xmin - base, ymin - base, xmax, ymax]
+    if whole[0] >= width or whole[1] >= height or whole[2] <= 0 or whole[3] <= 0:
+        raise BoxError('outside', f'box {shown} lies fully outside the {width}x{height} image')
+    if whole[0] < -width or whole[1] < -height or whole[2] > 2 * width or whole[3] > 2 * height:
+        raise BoxError('outside', f'box {shown} reaches far beyond the {width}x{height} image')
+    limits = (width, height, width, height)
+    inside = [min(max(value, 0.0), float(limit)) for value, limit in zip(whole, limits, strict=True)]
+    if inside != whole:
+        repairs.append('clipped')
+    if inside[2] - inside[0] < 1 or inside[3] - inside[1] < 1:
+        return None, (*repairs, 'degenerate')
+    return inside, tuple(repairs)

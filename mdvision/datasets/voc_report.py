@@ -1,0 +1,158 @@
+"""What reading one VOC split found: faults that stop the run, repairs and warnings that are printed."""
+
+from collections import Counter
+
+from mdvision.errors import UserError
+
+__all__ = ['SplitReport']
+
+DETAIL_LINES = 20
+NAMED_FILES = 10
+
+# kind -> (what it is called, what to do). The order is the order in the message.
+FAULTS = {
+    'no xml': (
+        'annotation files missing',
+        'add them, or take the ids out of the split. A picture without objects needs an XML file too',
+    ),
+    'no image': ('images missing', 'add them, or take the ids out of the split'),
+    'same image': ('images that two ids share', 'correct <filename> in all but one of them'),
+    'xml': ('annotation files that cannot be used', 'correct the named place'),
+    'class': (
+        'objects of classes that the config does not have',
+        'correct the names, add them to metainfo=dict(classes=...), or leave them out on purpose with '
+        'ignore_classes={ignore}',
+    ),
+    'image': ('broken images', 'fetch or export these files again, or take their ids out of the split'),
+    'size': (
+        'images whose size contradicts the XML: their boxes may belong to another picture',
+        'restore the right image or XML. If only the number in <size> is wrong, remove <size>: '
+        'it is then taken from the image',
+    ),
+    'turned': (
+        'images that EXIF turns away from their boxes',
+        "LoadImageFromFile with color_type='color_ignore_orientation' in the pipeline, or save the images "
+        'again upright without the EXIF flag',
+    ),
+    'unturned': (
+        'images whose boxes are drawn on the picture as EXIF turns it',
+        "leave color_type of LoadImageFromFile at 'color', or save the images again upright without the "
+        'EXIF flag',
+    ),
+    'normalised': (
+        'boxes in fractions instead of pixels',
+        'multiply by width and height: VOC boxes are pixel coordinates',
+    ),
+    'outside': ('boxes that do not lie in their image', 'correct or remove these objects'),
+    'reversed': (
+        'boxes with xmax < xmin or ymax < ymin, too many for typing errors: perhaps (x, y, width, height)',
+        'write (xmin, ymin, xmax, ymax)',
+    ),
+}
+
+REPAIRS = {
+    'degenerate': 'degenerate boxes dropped',
+    'swapped': 'boxes with exchanged corners put in order',
+    'clipped': 'boxes cut at the image border',
+    'no size': 'sizes missing or not whole numbers, taken from the image',
+    'exchanged': 'sizes with width and height exchanged, taken from the image (the boxes prove it)',
+    'difficult missing': 'objects without <difficult>, taken as 0',
+    'difficult odd': 'odd <difficult> values, read as words or taken as 0',
+    'suffix': 'images found under another ending than .jpg',
+    'renamed': 'images found by <filename>, not by their id',
+    'filename': "<filename> entries that name another id's image, not believed",
+}
+
+WARNINGS = {
+    'orientation': 'images mirrored or turned upside down by EXIF: look whether their boxes fit the picture',
+    '16 bit': '16-bit images: OpenCV keeps the high byte only, so dark data becomes nearly black',
+}
+
+
+class SplitReport:
+    """Gathers findings over a whole split. File names are relative to the data root."""
+
+    def __init__(self, split: str, root: str):
+        self.split = split
+        self.root = root
+        self.num_images = 0
+        self.num_empty = 0
+        self.num_difficult = 0
+        self.num_small = 0  # boxes that bbox_min_size marks to be ignored
+        self.unknown: tuple[str, ...] = ()  # class names in the files that the config does not have
+        self.objects: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter()
+        self.boxes = ''
+        self.extra: list[str] = []  # lines about what a filter dropped
+        self.warnings: list[str] = []
+        self._faults: dict[str, list[str]] = {}
+        self._found: dict[str, list[str]] = {}
+
+    def fault(self, kind: str, line: str) -> None:
+        assert kind in FAULTS, kind
+        self._faults.setdefault(kind, []).append(line)
+
+    def found(self, kind: str, where: str) -> None:
+        """Counts a repair or a warning of a kind from the tables above."""
+        assert kind in REPAIRS or kind in WARNINGS, kind
+        self._found.setdefault(kind, []).append(where)
+
+    def places(self, kind: str) -> list[str]:
+        """Where a repair or warning was found so far."""
+        return self._found.get(kind, [])
+
+    def raise_faults(self) -> None:
+        """Raises one UserError with every fault, grouped by kind, or does nothing."""
+        if not self._faults:
+            return
+        total = sum(len(lines) for lines in self._faults.values())
+        message = [
+            f'{total} {"fault" if total == 1 else "faults"} in the VOC data of split {self.split} '
+            f'({self.num_images} images, folder {self.root}):'
+        ]
+        kinds = [kind for kind in FAULTS if kind in self._faults]
+        shares, left = {}, DETAIL_LINES  # the rare kinds in full, the frequent ones share what is left
+        for position, kind in enumerate(sorted(kinds, key=lambda kind: len(self._faults[kind]))):
+            shares[kind] = min(len(self._faults[kind]), left // (len(kinds) - position))
+            left -= shares[kind]
+        for kind in kinds:
+            lines, share = self._faults[kind], shares[kind]
+            name, fix = FAULTS[kind]
+            message.append(f'{name} ({len(lines)}):')
+            message += [f'    {line}' for line in lines[:share]]
+            if len(lines) > share:
+                message.append(f'    ... and {len(lines) - share} more')
+            message.append(f'  fix: {fix.format(ignore=self.unknown)}.')
+        raise UserError('\n'.join(message))
+
+    def summary(self) -> str:
+        """The block that is printed for a split that can be used."""
+        counts = [f'{name} {number}' for name, number in self.objects.items()]
+        shown = ', '.join(counts[:30]) + (
+            f', and {len(counts) - 30} more classes' if len(counts) > 30 else ''
+        )
+        difficult = f' ({self.num_difficult} difficult)' if self.num_difficult else ''
+        lines = [
+            f'VOC split {self.split}: {self.num_images} images ({self.num_empty} without objects), '
+            f'{self.objects.total()} objects{difficult}: {shown}; {self.boxes}'
+        ]
+        if self.ignored:
+            names = ', '.join(f'{name} {number}' for name, number in sorted(self.ignored.items()))
+            lines.append(f'  left out by ignore_classes: {names}')
+        if self.num_small:
+            lines.append(f'  ignored in training by bbox_min_size: {self.num_small} boxes')
+        for kind, text in REPAIRS.items():
+            if kind in self._found:
+                lines.append(f'  repaired: {text} ({len(self._found[kind])}): {self._where(kind)}')
+        return '\n'.join([*lines, *(f'  {line}' for line in self.extra)])
+
+    def warning_text(self) -> str:
+        """The warnings, or ''."""
+        kinds = [kind for kind in WARNINGS if kind in self._found]
+        lines = [f'{WARNINGS[kind]} ({len(self._found[kind])}): {self._where(kind)}' for kind in kinds]
+        return '\n'.join(f'VOC split {self.split}: {line}' for line in [*self.warnings, *lines])
+
+    def _where(self, kind: str) -> str:
+        places = self._found[kind]
+        more = f', and {len(places) - NAMED_FILES} more' if len(places) > NAMED_FILES else ''
+        return ', '.join(places[:NAMED_FILES]) + more

@@ -1,0 +1,330 @@
+"""Split files, annotation files, boxes and image files, one at a time, without any host library."""
+
+import io
+import pickle
+import random
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdvision.datasets.image_check import ImageFacts, SizeError, check_image, check_images, settle_size
+from mdvision.datasets.voc_annotation import AnnotationError, BoxError, parse_voc_xml, read_split, settle_box
+from mdvision.errors import UserError
+
+OBJECT = (
+    '<object><name>cat</name><difficult>0</difficult><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>8</xmax>'
+    '<ymax>9</ymax></bndbox></object>'
+)
+
+
+def xml(objects=OBJECT, size='<size><width>20</width><height>10</height><depth>3</depth></size>'):
+    return f'<annotation><filename>a.jpg</filename>{size}{objects}</annotation>'
+
+
+def parse(tmp_path, text):
+    path = tmp_path / 'a.xml'
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return parse_voc_xml(path)
+
+
+@pytest.mark.parametrize(
+    ('content', 'ids'),
+    [
+        (b'000005\n000007\n', ['000005', '000007']),
+        (b'\xef\xbb\xbf000005\r\n000007\r\n', ['000005', '000007']),
+        (b'\n  000005 \n\n\t000007', ['000005', '000007']),
+        (b'000005  1\n000007 -1\n000009  0\n', ['000005', '000007', '000009']),
+        (b'my cat 1\nmy dog\n', ['my cat 1', 'my dog']),  # not every line has a flag: the ids hold spaces
+        ('säge\n'.encode(), ['säge']),
+    ],
+)
+def test_read_split(tmp_path, content, ids):
+    path = tmp_path / 'train.txt'
+    path.write_bytes(content)
+    assert read_split(path) == ids
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        (b'', 'is empty'),
+        (b'\n \r\n', 'is empty'),
+        (b'a\nb\na\nc\nb\na\n', r'lists 2 ids more than once.*a \(3x\), b \(2x\)'),
+        (b'caf\xe9\n', r'not UTF-8 text \(byte 3\)'),
+        (None, 'No such file'),
+    ],
+)
+def test_read_split_faults(tmp_path, content, reason):
+    path = tmp_path / 'val.txt'
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=reason) as caught:
+        read_split(path)
+    assert str(path) in str(caught.value)
+
+
+def test_parse(tmp_path):
+    found = parse(
+        tmp_path, xml(OBJECT.replace('>8<', '> 8.25 <').replace('cat', '\n traffic light ') + OBJECT)
+    )
+    assert (found.filename, found.width, found.height) == ('a.jpg', 20, 10)
+    assert [(o.index, o.name, o.box) for o in found.objects] == [
+        (1, 'traffic light', (2.0, 3.0, 8.25, 9.0)),
+        (2, 'cat', (2.0, 3.0, 8.0, 9.0)),
+    ]
+
+
+def test_parts_of_a_person_are_not_objects(tmp_path):
+    part = '<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>'
+    found = parse(tmp_path, xml(OBJECT.replace('</object>', f'{part}</object>')))
+    assert [o.name for o in found.objects] == ['cat']
+
+
+@pytest.mark.parametrize(
+    ('flag', 'value', 'odd'),
+    [
+        ('<difficult>0</difficult>', False, ''),
+        ('<difficult> 1 </difficult>', True, ''),
+        ('', False, 'missing'),
+        ('<difficult/>', False, "''"),
+        ('<difficult>False</difficult>', False, "'False'"),
+        ('<difficult>true</difficult>', True, "'true'"),
+        ('<difficult>maybe</difficult>', False, "'maybe'"),
+    ],
+)
+def test_difficult(tmp_path, flag, value, odd):
+    item = parse(tmp_path, xml(OBJECT.replace('<difficult>0</difficult>', flag))).objects[0]
+    assert (item.difficult, item.odd_difficult) == (value, odd)
+
+
+@pytest.mark.parametrize(
+    'size', ['', '<size/>', '<size><width>0</width><height>10</height></size>',
+             '<size><width>20.0</width><height>10</height></size>', '<size><width>20</width></size>']
+)  # fmt: skip
+def test_unusable_size_is_none(tmp_path, size):
+    found = parse(tmp_path, xml(size=size))
+    assert (found.width, found.height) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', 'line 1: malformed XML, no element found'),
+        ('<annotation>\n<object>\n</annotation>', 'line 3: malformed XML, mismatched tag'),
+        ('<annotation>\n' + OBJECT, 'line 2: malformed XML'),
+        (b'<?xml version="1.0" encoding="no-such"?><annotation/>', 'malformed XML'),
+        ('<html/>', 'expected the root element <annotation>, got <html>'),
+        (xml(OBJECT.replace('<name>cat</name>', '')), 'object 1, <name>: expected a class name'),
+        (
+            xml(OBJECT + OBJECT.replace('>8<', '>nan<')),
+            "object 2, <xmax>: expected a finite number, got 'nan'",
+        ),
+        (xml(OBJECT.replace('>8<', '>inf<')), "<xmax>: expected a finite number, got 'inf'"),
+        (xml(OBJECT.replace('>3<', '>abc<')), "<ymin>: expected a finite number, got 'abc'"),
+        (xml(OBJECT.replace('>3<', '>1_0<')), "<ymin>: expected a finite number, got '1_0'"),
+        (xml(OBJECT.replace('>3<', '><')), '<ymin>: expected a finite number, got nothing'),
+        (xml(OBJECT.replace('<xmin>2</xmin>', '')), '<xmin>: expected a finite number, got nothing'),
+        (xml(OBJECT.replace('bndbox>', 'polygon>')), 'object 1, <bndbox>: missing'),
+    ],
+)
+def test_parse_faults_name_file_object_and_field(tmp_path, text, message):
+    with pytest.raises(AnnotationError) as caught:
+        parse(tmp_path, text)
+    assert f'{tmp_path / "a.xml"}: ' in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_every_fault_of_a_file_is_reported_at_once(tmp_path):
+    with pytest.raises(AnnotationError) as caught:
+        parse(tmp_path, xml(OBJECT.replace('>8<', '>x<').replace('>9<', '>y<') + OBJECT.replace('cat', '')))
+    assert [(f.object_index, f.field) for f in caught.value.faults] == [(1, 'xmax'), (1, 'ymax'), (2, 'name')]
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (str(copy), copy.faults) == (str(caught.value), caught.value.faults)
+
+
+@pytest.mark.parametrize(
+    ('box', 'base', 'settled', 'repairs'),
+    [
+        ((1, 1, 20, 10), 1, [0, 0, 20, 10], ()),
+        ((0, 0, 20, 10), 0, [0, 0, 20, 10], ()),
+        ((3, 4, 8, 9), 1, [2, 3, 8, 9], ()),
+        ((3.5, 4, 8.25, 9), 0, [3.5, 4, 8.25, 9], ()),
+        ((8, 4, 3, 9), 1, [2, 3, 8, 9], ('swapped',)),
+        ((3, 9, 8, 4), 0, [3, 4, 8, 9], ('swapped',)),
+        ((0, 4, 8, 12), 1, [0, 3, 8, 10], ('clipped',)),
+        ((-3, 4, 25, 9), 0, [0, 4, 20, 9], ('clipped',)),
+        ((20, 10, 22, 12), 1, [19, 9, 20, 10], ('clipped',)),
+        ((5, 5, 5, 5), 1, None, ('degenerate',)),
+        ((5, 5, 5, 9), 0, None, ('degenerate',)),
+        ((0, 0, 0, 0), 1, None, ('degenerate',)),
+        ((5, 5, 5.4, 9), 0, None, ('degenerate',)),
+        ((19.5, 5, 25, 9), 0, None, ('clipped', 'degenerate')),
+    ],
+)
+def test_settle_box(box, base, settled, repairs):
+    assert settle_box(box, base, 20, 10) == (settled, repairs)
+
+
+@pytest.mark.parametrize(
+    ('box', 'kind', 'reason'),
+    [
+        ((21, 1, 30, 5), 'outside', r'\(21, 1, 30, 5\) lies fully outside the 20x10 image'),
+        ((1, 11, 5, 20), 'outside', 'fully outside'),
+        ((-9, 1, 0, 5), 'outside', 'fully outside'),
+        ((30, 1, 25, 5), 'outside', 'fully outside'),  # exchanged, and outside either way
+        ((1, 1, 1e30, 5), 'outside', 'reaches far beyond'),
+        ((0.1, 0.2, 0.8, 1.0), 'normalised', r'\(0.1, 0.2, 0.8, 1\) lies within 0..1'),
+        ((0, 0, 1, 1), 'normalised', 'fraction of the image'),
+    ],
+)
+def test_settle_box_faults(box, kind, reason):
+    with pytest.raises(BoxError, match=reason) as caught:
+        settle_box(box, 1, 20, 10)
+    assert caught.value.kind == kind
+
+
+def devkit_overlap(a, b):
+    """The VOC devkit's measure on inclusive pixel indices."""
+    sides = [min(a[2], b[2]) - max(a[0], b[0]) + 1, min(a[3], b[3]) - max(a[1], b[1]) + 1]
+    common = max(sides[0], 0) * max(sides[1], 0)
+    areas = [(c[2] - c[0] + 1) * (c[3] - c[1] + 1) for c in (a, b)]
+    return common / (sum(areas) - common)
+
+
+def test_plain_overlap_of_settled_boxes_is_the_devkits():
+    rng = random.Random(0)
+    compared = 0
+    for _ in range(200):
+        boxes = []
+        for _ in range(2):
+            x, y = rng.randint(1, 60), rng.randint(1, 60)
+            boxes.append((x, y, x + rng.randint(1, 40), y + rng.randint(1, 40)))
+        a, b = (settle_box(box, 1, 100, 100)[0] for box in boxes)
+        common = max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+        plain = common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)
+        assert plain == pytest.approx(devkit_overlap(*boxes), abs=1e-12)
+        compared += plain > 0
+    assert compared > 30
+
+
+@pytest.fixture(scope='module')
+def picture():
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    return cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC)
+
+
+def encoded(picture, kind='JPEG', **options):
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def look(tmp_path, data, check='header', name='a.jpg'):
+    (tmp_path / name).write_bytes(data)
+    return check_image(str(tmp_path / name), check)
+
+
+@pytest.mark.parametrize('check', ['header', 'decode'])
+@pytest.mark.parametrize(
+    ('kind', 'options'),
+    [
+        ('JPEG', {}), ('JPEG', {'progressive': True}), ('JPEG', {'restart_marker_blocks': 4}),
+        ('JPEG', {'exif': b'Exif\x00\x00' + b'\xff\xd9' * 40}), ('PNG', {}), ('BMP', {}), ('TIFF', {}),
+    ],
+)  # fmt: skip
+def test_whole_images_pass(tmp_path, picture, kind, options, check):
+    facts = look(tmp_path, encoded(picture, kind, **options), check)
+    assert facts == ImageFacts(width=320, height=240)
+    padded = look(
+        tmp_path, encoded(picture, kind, **options) + b'\x00' * 700, check
+    )  # harmless: after the end
+    assert kind != 'JPEG' or padded.fault == ''
+
+
+@pytest.mark.parametrize('check', ['header', 'decode'])
+@pytest.mark.parametrize('kind', ['JPEG', 'progressive', 'PNG', 'BMP'])
+@pytest.mark.parametrize('part', [0.1, 0.5, 0.99])
+def test_cut_images_are_faults(tmp_path, picture, kind, part, check):
+    progressive = kind == 'progressive'
+    data = encoded(picture, 'JPEG', progressive=True) if progressive else encoded(picture, kind)
+    assert look(tmp_path, data[: int(part * len(data))], check).fault
+
+
+@pytest.mark.parametrize('check', ['header', 'decode'])
+def test_broken_images_are_faults(tmp_path, picture, check):
+    data = bytearray(encoded(picture, quality=95))
+    zero_tail = data[: len(data) // 2] + bytes(len(data) - len(data) // 2)
+    garbled = data.copy()
+    garbled[len(data) // 3 : len(data) // 2] = random.Random(0).randbytes(len(data) // 2 - len(data) // 3)
+    assert 'truncated' in look(tmp_path, zero_tail, check).fault
+    assert look(tmp_path, garbled, check).fault
+    assert look(tmp_path, b'', check).fault == 'is empty (0 bytes)'
+    assert 'HTML' in look(tmp_path, b'<!DOCTYPE html><p>404', check).fault
+    assert 'not an image' in look(tmp_path, b'hello', check).fault
+    png = bytearray(encoded(picture, 'PNG'))
+    png[len(png) // 2] ^= 0xFF
+    assert look(tmp_path, png, check, 'a.png').fault
+
+
+def test_what_opencv_would_train_on_is_caught(tmp_path, picture):
+    """The reason for the check: OpenCV decodes this garbled file without an error."""
+    data = bytearray(encoded(picture))
+    data[len(data) // 2 : len(data) // 2 + 2] = b'\xff\x42'
+    assert cv2.imdecode(np.frombuffer(bytes(data), np.uint8), cv2.IMREAD_COLOR) is not None
+    assert 'marker FF42 cannot stand there' in look(tmp_path, data).fault
+
+
+def test_facts_of_an_image(tmp_path, picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert look(tmp_path, encoded(picture, exif=exif)) == ImageFacts(320, 240, orientation=6)
+    path = tmp_path / 'deep.png'
+    cv2.imwrite(str(path), picture.astype(np.uint16) * 16)
+    assert check_image(str(path), 'header') == ImageFacts(320, 240, sixteen_bit=True)
+    assert 'No such file' in check_images([str(tmp_path / 'none.jpg')], 'header')[0].fault
+
+
+def test_a_changed_file_is_looked_at_again(tmp_path, picture):
+    path = tmp_path / 'a.jpg'
+    data = encoded(picture)
+    path.write_bytes(data[:-500])
+    assert check_images([str(path)], 'header')[0].fault
+    path.write_bytes(data)
+    assert check_images([str(path)], 'header') == [ImageFacts(320, 240)]
+
+
+@pytest.mark.parametrize(
+    ('facts', 'stated', 'turns', 'size', 'repair'),
+    [
+        (ImageFacts(20, 10), (20, 10), True, (20, 10), ''),
+        (ImageFacts(20, 10), None, True, (20, 10), 'no size'),
+        (ImageFacts(20, 10, 6), None, True, (10, 20), 'no size'),
+        (ImageFacts(20, 10, 6), None, False, (20, 10), 'no size'),
+        (ImageFacts(20, 10, 6), (10, 20), True, (10, 20), ''),
+        (ImageFacts(20, 10, 8), (20, 10), False, (20, 10), ''),
+        (ImageFacts(20, 10, 3), (20, 10), True, (20, 10), 'orientation'),
+        (ImageFacts(15, 15, 6), (15, 15), True, (15, 15), 'orientation'),
+        (ImageFacts(20, 10), (10, 20), True, (20, 10), 'exchanged'),  # a box reaches x = 18
+    ],
+)
+def test_settle_size(facts, stated, turns, size, repair):
+    assert settle_size(facts, stated, [(18.0, 9.0)], turns) == (size, repair)
+
+
+@pytest.mark.parametrize(
+    ('facts', 'stated', 'corners', 'turns', 'kind', 'reason'),
+    [
+        (ImageFacts(20, 10, 6), (20, 10), [(18, 9)], True, 'turned', 'orientation 6.*20x10.*turns.*10x20'),
+        (ImageFacts(20, 10, 6), (10, 20), [(9, 18)], False, 'unturned', 'orientation 6.*10x20.*20x10'),
+        (ImageFacts(20, 10), (10, 20), [(9, 18)], True, 'size', 'says 10x20, the image is 20x10.*exchanged'),
+        (ImageFacts(20, 10), (10, 20), [(9, 9)], True, 'size', 'exchanged'),  # the boxes prove nothing
+        (ImageFacts(20, 10), (40, 20), [(9, 9)], True, 'size', 'says 40x20, the image is 20x10$'),
+    ],
+)
+def test_settle_size_faults(facts, stated, corners, turns, kind, reason):
+    with pytest.raises(SizeError, match=reason) as caught:
+        settle_size(facts, stated, corners, turns)
+    assert caught.value.kind == kind
