@@ -1,6 +1,6 @@
 """The demo: a narrow, shallow EMANet Faster R-CNN on a generated data set in VOC format.
 
-    python tools/train.py configs/emanet/faster_rcnn_minivoc.py
+python tools/train.py configs/emanet/faster_rcnn_minivoc.py
 """
 
 _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', '../_base_/detection_runtime.py']

@@ -26,7 +26,7 @@ from mdvision.errors import UserError
 
 __all__ = ['CLASSES', 'ensure_mini_voc', 'make_mini_voc']
 
-GENERATOR_VERSION = 1  # raise it whenever a change alters the drawn files
+GENERATOR_VERSION = 2  # raise it whenever a change alters the drawn files
 STAMP = 'mini_voc.json'
 _OUR_FILES = re.compile(
     r'JPEGImages/(train|val)_\d{6}\.jpg|Annotations/(train|val)_\d{6}\.xml|'

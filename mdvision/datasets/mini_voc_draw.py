@@ -18,9 +18,8 @@ MIN_VISIBLE = 0.15  # below it an object is not drawn at all
 DIFFICULT_VISIBLE = 0.45
 TINY_SIDE = 12  # pixels of the shorter box side
 MAX_TURN = 0.35  # radians: shapes lean, they do not tumble, so that a small network learns them in minutes
-# A hint, not a give-away: this share of the objects takes its hue from the quarter of the colour
-# wheel that belongs to the class, the others take any hue.
-OWN_HUE_FRACTION = 0.6
+# OpenCV's saturation 0..255: objects are more colourful than what is around them, some clutter excepted.
+DULL, COLOURFUL = (0, 70), (110, 256)
 CONTRAST = 42.0  # distance in CIELAB (8-bit OpenCV units) between a fill and what is around it
 
 
@@ -58,18 +57,18 @@ def _noise(rng: np.random.Generator, width: int, height: int, cell: float) -> np
     grid = (max(2, round(height / cell) + 1), max(2, round(width / cell) + 1), 3)
     coarse = rng.uniform(-1, 1, grid).astype(np.float32)
     grey = coarse.mean(axis=2, keepdims=True)  # mostly brightness, some colour: as in photographs
-    return cv2.resize(0.65 * grey + 0.35 * coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(0.75 * grey + 0.25 * coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def _random_colour(rng: np.random.Generator, hues: tuple[int, int] = (0, 180)) -> np.ndarray:
-    """One BGR colour, float 0..255, spread over hue (OpenCV's half degrees), saturation and value."""
-    hsv = np.uint8([[[rng.integers(*hues), rng.integers(40, 256), rng.integers(60, 250)]]])
+def _random_colour(rng: np.random.Generator, saturation: tuple[int, int]) -> np.ndarray:
+    """One BGR colour, float 0..255, of any hue and of a saturation in the half-open range."""
+    hsv = np.uint8([[[rng.integers(0, 180), rng.integers(*saturation), rng.integers(60, 250)]]])
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float32)
 
 
 def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """A gradient between two dull colours, noise at three scales, and clutter that is of no class."""
-    first, second = (_random_colour(rng) * 0.55 + rng.uniform(20, 110) for _ in range(2))
+    first, second = (_random_colour(rng, DULL) * 0.55 + rng.uniform(20, 110) for _ in range(2))
     angle = rng.uniform(0, 2 * np.pi)
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
     ramp = (xs / width - 0.5) * np.cos(angle) + (ys / height - 0.5) * np.sin(angle) + 0.5
@@ -79,7 +78,8 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
         image = image + strength * rng.uniform(0.3, 1.0) * _noise(rng, width, height, cell)
     image = np.clip(image, 0, 255).astype(np.uint8)
     for _ in range(rng.integers(3, 11)):
-        colour = tuple(float(c) for c in _random_colour(rng))
+        saturation = COLOURFUL if rng.random() < 0.3 else DULL
+        colour = tuple(float(c) for c in _random_colour(rng, saturation))
         thickness = int(rng.integers(1, 4))
         x, y = int(rng.integers(0, width)), int(rng.integers(0, height))
         if rng.random() < 0.5:
@@ -182,13 +182,9 @@ def _paint(rng: np.random.Generator, image: np.ndarray, item: DrawnObject) -> np
     ring = cv2.dilate(item.mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~item.mask
     around = _lab(image)[ring if ring.any() else ~item.mask].mean(axis=0)
     item.low_contrast = bool(rng.random() < 0.03)
-    hues = (0, 180)
-    if rng.random() < OWN_HUE_FRACTION:
-        first = CLASSES.index(item.name) * 45
-        hues = (first, first + 45)
-    best, best_error = _random_colour(rng, hues), np.inf
+    best, best_error = _random_colour(rng, COLOURFUL), np.inf
     for _ in range(25):
-        colour = _random_colour(rng, hues)
+        colour = _random_colour(rng, COLOURFUL)
         distance = float(np.linalg.norm(_lab(colour[None, None])[0, 0] - around))
         error = abs(distance - 14) if item.low_contrast else max(0.0, CONTRAST - distance)
         if error < best_error:

@@ -97,6 +97,8 @@ def test(args: argparse.Namespace) -> None:
 
 def _prepare(args: argparse.Namespace) -> Config:
     """Config, device, launcher and CPU plan; nothing heavy is built yet."""
+    # A module of the user's, named in custom_imports, lies in the folder that the command starts in.
+    sys.path.append(os.getcwd())
     cfg = load_config(args.config)
     if cfg.get('default_scope') in ('mmdet', 'mmpretrain'):
         import_host(cfg.default_scope)
