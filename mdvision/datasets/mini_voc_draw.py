@@ -18,8 +18,10 @@ MIN_VISIBLE = 0.15  # below it an object is not drawn at all
 DIFFICULT_VISIBLE = 0.45
 TINY_SIDE = 12  # pixels of the shorter box side
 MAX_TURN = 0.35  # radians: shapes lean, they do not tumble, so that a small network learns them in minutes
-# OpenCV's saturation 0..255: objects are more colourful than what is around them, some clutter excepted.
-DULL, COLOURFUL = (0, 70), (110, 256)
+# (saturation, value) ranges, 0..255 as OpenCV has them: objects are bright and colourful before a dull,
+# darker background, so that a network that has seen a few hundred images can tell the two apart.
+DULL = ((0, 70), (50, 140))
+BRIGHT = ((110, 256), (150, 256))
 CONTRAST = 42.0  # distance in CIELAB (8-bit OpenCV units) between a fill and what is around it
 
 
@@ -60,15 +62,15 @@ def _noise(rng: np.random.Generator, width: int, height: int, cell: float) -> np
     return cv2.resize(0.75 * grey + 0.25 * coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def _random_colour(rng: np.random.Generator, saturation: tuple[int, int]) -> np.ndarray:
-    """One BGR colour, float 0..255, of any hue and of a saturation in the half-open range."""
-    hsv = np.uint8([[[rng.integers(0, 180), rng.integers(*saturation), rng.integers(60, 250)]]])
+def _random_colour(rng: np.random.Generator, kind: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
+    """One BGR colour, float 0..255, of any hue, with saturation and value in the two half-open ranges."""
+    hsv = np.uint8([[[rng.integers(0, 180), *(rng.integers(*limits) for limits in kind)]]])
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float32)
 
 
 def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """A gradient between two dull colours, noise at three scales, and clutter that is of no class."""
-    first, second = (_random_colour(rng, DULL) * 0.55 + rng.uniform(20, 110) for _ in range(2))
+    first, second = (_random_colour(rng, DULL) for _ in range(2))
     angle = rng.uniform(0, 2 * np.pi)
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
     ramp = (xs / width - 0.5) * np.cos(angle) + (ys / height - 0.5) * np.sin(angle) + 0.5
@@ -77,9 +79,9 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
     for cell, strength in ((48, 34), (14, 20), (4, 12)):
         image = image + strength * rng.uniform(0.3, 1.0) * _noise(rng, width, height, cell)
     image = np.clip(image, 0, 255).astype(np.uint8)
-    for _ in range(rng.integers(3, 11)):
-        saturation = COLOURFUL if rng.random() < 0.3 else DULL
-        colour = tuple(float(c) for c in _random_colour(rng, saturation))
+    for _ in range(rng.integers(2, 8)):
+        kind = BRIGHT if rng.random() < 0.3 else DULL
+        colour = tuple(float(c) for c in _random_colour(rng, kind))
         thickness = int(rng.integers(1, 4))
         x, y = int(rng.integers(0, width)), int(rng.integers(0, height))
         if rng.random() < 0.5:
@@ -110,7 +112,7 @@ def _outline(name: str) -> np.ndarray:
 def _place(rng: np.random.Generator, name: str, width: int, height: int) -> DrawnObject | None:
     """Draws size, rotation, proportions and place; None when too little of it lies in the image."""
     scale = min(width, height) / 120
-    smallest, largest = 16.0, max(32.0, 72.0 * scale)
+    smallest, largest = 18.0, max(32.0, 72.0 * scale)
     # a power above one: somewhat more small objects than large ones
     half = 0.5 * (smallest + (largest - smallest) * rng.random() ** 1.2)
     polygon = _outline(name) * half
@@ -154,7 +156,7 @@ def _arrange(rng: np.random.Generator, width: int, height: int) -> list[DrawnObj
     names = [CLASSES[c] for _ in range(2) for c in rng.permutation(len(CLASSES))][:count]
     objects: list[DrawnObject] = []
     for name in names:
-        may_overlap = rng.random() < 0.35
+        may_overlap = rng.random() < 0.25
         for _ in range(30):
             new = _place(rng, name, width, height)
             if new is None:
@@ -182,9 +184,9 @@ def _paint(rng: np.random.Generator, image: np.ndarray, item: DrawnObject) -> np
     ring = cv2.dilate(item.mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~item.mask
     around = _lab(image)[ring if ring.any() else ~item.mask].mean(axis=0)
     item.low_contrast = bool(rng.random() < 0.03)
-    best, best_error = _random_colour(rng, COLOURFUL), np.inf
+    best, best_error = _random_colour(rng, BRIGHT), np.inf
     for _ in range(25):
-        colour = _random_colour(rng, COLOURFUL)
+        colour = _random_colour(rng, BRIGHT)
         distance = float(np.linalg.norm(_lab(colour[None, None])[0, 0] - around))
         error = abs(distance - 14) if item.low_contrast else max(0.0, CONTRAST - distance)
         if error < best_error:

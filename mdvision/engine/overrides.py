@@ -102,13 +102,24 @@ def _check_top_level(cfg: Config, key: str) -> None:
     if top in readable:
         return
     if top in cfg:
-        used = [k for k in cfg if k in readable]
+        homes = list(_paths_of(cfg[top], {k: cfg[k] for k in cfg if k in readable}))
         raise UserError(
-            f'--cfg-options {key}: {top} is a plain variable of the config file, whose value has '
-            f'already been used; setting it now would change nothing. Override the keys it went into, '
-            f'below {", ".join(used)}.'
+            f'--cfg-options {key}: {top} is a plain variable of the config file, whose value has already '
+            'been used, so setting it now would change nothing. Override the keys that it went into'
+            + (f'; its value stands in {", ".join(homes[:6])}.' if homes else '.')
         )
     raise UserError(f'--cfg-options {key}: no such key.{did_you_mean(top, readable | set(cfg))}')
+
+
+def _paths_of(value, node, path: str = ''):
+    """The key paths below ``node`` that hold ``value``."""
+    children = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, child in children:
+        here = f'{path}.{key}' if path else str(key)
+        if type(child) is type(value) and child == value:
+            yield here
+        if isinstance(child, dict | list | tuple):
+            yield from _paths_of(value, child, here)
 
 
 def _check_child(cfg: Config, node, walked: list[str], part: str, key: str) -> None:

@@ -1,0 +1,76 @@
+"""Overrides reach the key they name, or are refused with the nearest keys."""
+
+import pytest
+
+from mdvision import UserError
+from mdvision.engine.overrides import apply_overrides, load_config
+
+CONFIG = 'configs/emanet/faster_rcnn_minivoc.py'
+
+
+@pytest.fixture
+def cfg():
+    return load_config(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ('override', 'expected'),
+    [
+        ('train_dataloader.batch_size=3', 3),
+        ('optim_wrapper.optimizer.lr=1e-2', 0.01),
+        ('work_dir=some folder/données', 'some folder/données'),
+        ('train_dataloader.dataset.data_root=a b', 'a b'),
+        ('randomness.seed=7', 7),
+        ('default_hooks.logger.interval=5', 5),
+        ('model.neck.in_channels=[1,2,3,4]', [1, 2, 3, 4]),
+        ('model.neck.in_channels.2=5', 5),
+        ('model.backbone.with_cp=true', True),  # an argument of the class that the config does not set
+        ('train_dataloader.dataset.indices=8', 8),  # an argument of a base class
+        ('train_dataloader.dataset.pipeline.2.prob=0', 0),
+        ('train_dataloader.drop_last=True', True),
+        ('load_from=None', None),
+        ("optim_wrapper.clip_grad={'max_norm': 1}", {'max_norm': 1}),
+    ],
+)
+def test_a_value_arrives_with_its_type(cfg, override, expected):
+    apply_overrides(cfg, [override])
+    node = cfg
+    for part in override.partition('=')[0].split('.'):
+        node = node[int(part)] if part.isdigit() else node[part]
+    assert node == expected
+    assert type(node) is type(expected) or isinstance(node, dict)
+
+
+@pytest.mark.parametrize(
+    ('override', 'message'),
+    [
+        ('optim_wraper.optimizer.lr=1', "no such key. Did you mean 'optim_wrapper'"),
+        ('optim_wrapper.optimizer.lrr=1', "no key 'lrr'. Did you mean 'lr'"),
+        ('train_dataloader.batchsize=1', "Did you mean 'batch_size'"),
+        ('model.backbone.base_chanels=1', "Did you mean 'base_channels'"),
+        ('train_dataloader.dataset.data_rot=x', "Did you mean 'data_root'"),
+        ('max_epochs=3', r'plain variable .* would change nothing.* stands in .*train_cfg\.max_epochs'),
+        ('train_cfg', 'expected key=value'),
+        ('train_cfg.max_epochs.x=1', 'train_cfg.max_epochs is .* no keys below'),
+        ('param_scheduler.9.T_max=1', 'a list of 2; expected an index'),
+        ('optim_wrapper.optimizer.lr=1e-2x', "expected a number like 0.00.*, got '1e-2x'"),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(cfg, override, message):
+    with pytest.raises(UserError, match=message):
+        apply_overrides(cfg, [override])
+
+
+def test_a_missing_config_lists_near_ones():
+    near = r"does not exist .* Did you mean 'configs/emanet/faster_rcnn_voc.py'"
+    with pytest.raises(UserError, match=near):
+        load_config('configs/emanet/faster_rcn_voc.py')
+
+
+def test_a_config_with_an_error_names_the_file(tmp_path):
+    (tmp_path / 'broken.py').write_text("_base_ = './missing.py'\n")
+    with pytest.raises(UserError, match=r'broken\.py'):
+        load_config(str(tmp_path / 'broken.py'))
+    (tmp_path / 'broken.py').write_text('model = dict(\n')
+    with pytest.raises(UserError, match=r'broken\.py cannot be read'):
+        load_config(str(tmp_path / 'broken.py'))
