@@ -26,7 +26,7 @@ from mdvision.errors import UserError
 
 __all__ = ['CLASSES', 'ensure_mini_voc', 'make_mini_voc']
 
-GENERATOR_VERSION = 2  # raise it whenever a change alters the drawn files
+GENERATOR_VERSION = 1  # raise it whenever a change alters the drawn files
 STAMP = 'mini_voc.json'
 _OUR_FILES = re.compile(
     r'JPEGImages/(train|val)_\d{6}\.jpg|Annotations/(train|val)_\d{6}\.xml|'
@@ -192,7 +192,7 @@ def _build(root: Path, stamp: dict, keep_complete: bool) -> Path:
 
 def make_mini_voc(
     root: str | os.PathLike,
-    num_train: int = 240,
+    num_train: int = 320,
     num_val: int = 80,
     size: tuple[int, int] = (160, 120),
     seed: int = 0,
@@ -211,7 +211,7 @@ def make_mini_voc(
 
 def ensure_mini_voc(
     root: str | os.PathLike,
-    num_train: int = 240,
+    num_train: int = 320,
     num_val: int = 80,
     size: tuple[int, int] = (160, 120),
     seed: int = 0,
@@ -234,7 +234,7 @@ def main(argv: list[str] | None = None) -> int:
         prog='python -m mdvision.datasets.mini_voc', description=__doc__.split('\n')[0]
     )
     parser.add_argument('root', help='folder to make')
-    parser.add_argument('--train', type=int, default=240, metavar='N', help='training images')
+    parser.add_argument('--train', type=int, default=320, metavar='N', help='training images')
     parser.add_argument('--val', type=int, default=80, metavar='N', help='validation images')
     parser.add_argument('--size', type=int, nargs=2, default=(160, 120), metavar=('W', 'H'), help='in pixels')
     parser.add_argument('--seed', type=int, default=0)

@@ -25,7 +25,7 @@ class MiniVOCDataset(VOCDataset):
         self,
         data_root: str,
         ann_file: str,
-        num_train: int = 240,
+        num_train: int = 320,
         num_val: int = 80,
         size: tuple[int, int] = (160, 120),
         data_seed: int = 0,

@@ -10,14 +10,14 @@ import numpy as np
 
 __all__ = ['CLASSES', 'SPLITS', 'DrawnObject', 'draw_image']
 
-CLASSES = ('circle', 'square', 'triangle', 'star')
+CLASSES = ('circle', 'cross', 'triangle')
 SPLITS = ('train', 'val')
 
 EMPTY_FRACTION = 0.08
 MIN_VISIBLE = 0.15  # below it an object is not drawn at all
 DIFFICULT_VISIBLE = 0.45
 TINY_SIDE = 12  # pixels of the shorter box side
-MAX_TURN = 0.35  # radians: shapes lean, they do not tumble, so that a small network learns them in minutes
+MAX_TURN = 0.25  # radians: shapes lean, they do not tumble, so that a small network learns them in minutes
 # (saturation, value) ranges, 0..255 as OpenCV has them: objects are bright and colourful before a dull,
 # darker background, so that a network that has seen a few hundred images can tell the two apart.
 DULL = ((0, 70), (50, 140))
@@ -98,12 +98,11 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
 
 def _outline(name: str) -> np.ndarray:
     """The polygon of a class, (points, 2), centred, with about unit half-side."""
-    if name == 'square':
-        return np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float64) * 0.9
-    if name == 'star':
-        angles = np.arange(10) * np.pi / 5 - np.pi / 2
-        radii = np.where(np.arange(10) % 2 == 0, 1.2, 0.5)[:, None]
-        return radii * np.stack([np.cos(angles), np.sin(angles)], 1)
+    if name == 'cross':
+        arm = 0.38
+        quarter = np.array([(arm, -1.0), (arm, -arm), (1.0, -arm)])
+        turns = [np.array([[c, -s], [s, c]]) for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))]
+        return np.concatenate([quarter @ turn.T for turn in turns])
     corners = {'triangle': 3, 'circle': 72}[name]
     angles = np.arange(corners) * 2 * np.pi / corners - np.pi / 2
     return {'triangle': 1.25, 'circle': 1.0}[name] * np.stack([np.cos(angles), np.sin(angles)], 1)
@@ -112,7 +111,7 @@ def _outline(name: str) -> np.ndarray:
 def _place(rng: np.random.Generator, name: str, width: int, height: int) -> DrawnObject | None:
     """Draws size, rotation, proportions and place; None when too little of it lies in the image."""
     scale = min(width, height) / 120
-    smallest, largest = 18.0, max(32.0, 72.0 * scale)
+    smallest, largest = 20.0, max(32.0, 72.0 * scale)
     # a power above one: somewhat more small objects than large ones
     half = 0.5 * (smallest + (largest - smallest) * rng.random() ** 1.2)
     polygon = _outline(name) * half
@@ -156,7 +155,7 @@ def _arrange(rng: np.random.Generator, width: int, height: int) -> list[DrawnObj
     names = [CLASSES[c] for _ in range(2) for c in rng.permutation(len(CLASSES))][:count]
     objects: list[DrawnObject] = []
     for name in names:
-        may_overlap = rng.random() < 0.25
+        may_overlap = rng.random() < 0.15
         for _ in range(30):
             new = _place(rng, name, width, height)
             if new is None:

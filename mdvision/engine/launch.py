@@ -13,7 +13,6 @@ import torch
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from mmengine.dist import is_main_process
-from mmengine.registry import DefaultScope
 
 import mdvision
 from mdvision.console import import_host, quiet_third_parties, say
@@ -65,15 +64,16 @@ def _complain(text: str) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train, evaluate on the way, and report."""
     started = time.time()
-    cfg = _prepare(args)
+    cfg, hardware = _prepare(args)
     work_dir = Path(cfg.work_dir)
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
     _use_amp(cfg, args.amp)
     _scale_lr(cfg, args.auto_scale_lr)
-    _resume_or_start(cfg, args.resume, work_dir)
-    runner = _build(cfg, args)
-    Runner.min_match = 0.0 if args.allow_partial else 1.0 if cfg.get('resume') else 0.9
+    if not _resume_or_start(cfg, args.resume, work_dir):
+        return
+    runner = _build(cfg, args.config, hardware)
+    runner.min_match = 0.0 if args.allow_partial else 1.0 if cfg.resume else 0.9
     _check_data(runner)
     _announce(runner, work_dir)
     runner.train()
@@ -85,18 +85,18 @@ def test(args: argparse.Namespace) -> None:
     """Evaluate a checkpoint and report."""
     started = time.time()
     read_checkpoint(args.checkpoint)
-    cfg = _prepare(args)
+    cfg, hardware = _prepare(args)
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    runner = _build(cfg, args)
-    Runner.min_match = 0.0 if args.allow_partial else 1.0
+    runner = _build(cfg, args.config, hardware)
+    runner.min_match = 0.0 if args.allow_partial else 1.0
     metrics = runner.test()
     write_report(runner, started, _command(args), metrics)
     finish_distributed()
 
 
-def _prepare(args: argparse.Namespace) -> Config:
-    """Config, device, launcher and CPU plan; nothing heavy is built yet."""
+def _prepare(args: argparse.Namespace) -> tuple[Config, str]:
+    """The config, ready to build, and one line about what it will run on."""
     # A module of the user's, named in custom_imports, lies in the folder that the command starts in.
     sys.path.append(os.getcwd())
     cfg = load_config(args.config)
@@ -122,11 +122,10 @@ def _prepare(args: argparse.Namespace) -> Config:
         loader.persistent_workers = plan.workers > 0 and loader.get('persistent_workers', False)
     prepare_distributed(cfg, launcher, on_gpu)
     device = torch.cuda.get_device_name() if on_gpu else 'CPU'
-    args.hardware = (
+    return cfg, (
         f'{device}, {available_cores()} cores: {processes} process{"es" * (processes > 1)}, each with '
         f'{plan.threads} thread{"s" * (plan.threads > 1)} and {plan.workers} data workers'
     )
-    return cfg
 
 
 def _user_set_threads(launcher: str) -> bool:
@@ -155,29 +154,42 @@ def _scale_lr(cfg: Config, force: bool) -> None:
         auto.enable = True
 
 
-def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> None:
-    """``resume`` is None (start anew), 'auto' (newest of the work dir) or a checkpoint."""
+def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> bool:
+    """Set the checkpoint to continue from; False when that run is already at its end.
+
+    ``resume`` is None (start anew), ``'auto'`` (the newest of the work dir) or a checkpoint.
+    """
     cfg.resume = False
-    if resume == 'auto':
-        found = find_resumable(work_dir)
-        if found is None:
-            say(f'--resume: {work_dir} holds no checkpoint, starting from the beginning.')
-            return
-        cfg.resume, cfg.load_from = True, str(found)
-    elif resume:
-        read_checkpoint(resume)
-        cfg.resume, cfg.load_from = True, resume
-    elif is_main_process():
-        aside = set_earlier_run_aside(work_dir)
+    if resume is None:
+        aside = set_earlier_run_aside(work_dir) if is_main_process() else None
         if aside:
-            say(f'checkpoints of an earlier run were moved to {aside} (use --resume to continue them)')
+            say(f'the earlier run in {work_dir} was moved to {aside} (--resume would have continued it)')
+        return True
+    checkpoint = find_resumable(work_dir) if resume == 'auto' else resume
+    if checkpoint is None:
+        say(f'--resume: {work_dir} holds no checkpoint, starting from the beginning.')
+        return True
+    epoch = read_checkpoint(str(checkpoint)).get('meta', {}).get('epoch')
+    if epoch is None:
+        raise UserError(
+            f'--resume {checkpoint}: the file holds weights only, no state of a training. To start from '
+            f'these weights use --cfg-options load_from={checkpoint}.'
+        )
+    last = cfg.train_cfg.get('max_epochs')
+    if last and epoch >= last:
+        say(
+            f'{checkpoint} is already at epoch {epoch} of {last}: nothing left to train. Evaluate it with '
+            'tools/test.py, or raise train_cfg.max_epochs.'
+        )
+        return False
+    cfg.resume, cfg.load_from = True, str(checkpoint)
+    return True
 
 
-def _build(cfg: Config, args: argparse.Namespace) -> Runner:
-    DefaultScope.get_instance(f'mdvision_{time.time_ns()}', scope_name=cfg.get('default_scope', 'mmengine'))
+def _build(cfg: Config, config: str, hardware: str) -> Runner:
     runner = Runner.from_cfg(cfg)
-    say(f'mdvision {mdvision.__version__}: {args.config}')
-    say(f'{args.hardware} (change with --threads, --workers, --device)')
+    say(f'mdvision {mdvision.__version__}: {config}')
+    say(f'{hardware} (change with --threads, --workers, --device)')
     return runner
 
 

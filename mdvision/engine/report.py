@@ -1,9 +1,11 @@
 """What a run leaves behind: the numbers and where they come from, curves, and a sheet of pictures."""
 
+import contextlib
 import datetime
 import json
 import math
 import platform
+import re
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +20,8 @@ from mmengine.runner import Runner
 from mdvision.analysis.curves import draw_curves
 from mdvision.analysis.prediction_sheet import draw_prediction_sheet
 from mdvision.console import say
+
+from .cpu import available_cores
 
 __all__ = ['write_report']
 
@@ -40,8 +44,9 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
     pictures = []
     if metrics is None:
         loop, metrics = runner._val_loop, _last_validation(runner)
-        scalars = Path(runner.log_dir) / 'vis_data' / 'scalars.json'
-        pictures.append(draw_curves(scalars, work_dir / 'curves.png'))
+        # A resumed run goes on where the logs before it ended.
+        logs = sorted(p for p in work_dir.glob('*/vis_data/scalars.json') if _is_run(p) and p.stat().st_size)
+        pictures.append(draw_curves(logs, work_dir / 'curves.png'))
     else:
         loop = runner._test_loop
     if loop is not None:
@@ -76,6 +81,10 @@ def _last_validation(runner: Runner) -> dict[str, float]:
         for name, buffer in scalars.items()
         if name.startswith('val/') and 'time' not in name
     }
+
+
+def _is_run(scalars: Path) -> bool:
+    return re.fullmatch(r'\d{8}_\d{6}', scalars.parts[-3]) is not None
 
 
 def _is_detection(dataset) -> bool:
@@ -128,8 +137,13 @@ def _write_results(runner: Runner, work_dir: Path, metrics: dict, seconds: float
 
 
 def _processor() -> str:
-    cores = torch.get_num_threads()
-    return f'CPU {platform.machine()}, {cores} threads'
+    model = platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                model = line.partition(':')[2].strip()
+                break
+    return f'CPU ({model}), {available_cores()} cores'
 
 
 def _version(package: str) -> str | None:

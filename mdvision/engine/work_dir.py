@@ -39,10 +39,11 @@ def _step(path: Path) -> int:
 
 
 def set_earlier_run_aside(work_dir: Path) -> Path | None:
-    """Move the checkpoints of an earlier run to a folder below, so that a new run mixes with none."""
+    """Move checkpoints and logs of an earlier run to a folder below, so that a new run mixes with none."""
     files = [*work_dir.glob('*.pth'), *work_dir.glob('last_checkpoint')]
     if not files:
         return None
+    files += [path for path in work_dir.iterdir() if re.fullmatch(r'\d{8}_\d{6}', path.name)]  # its logs
     aside = work_dir / f'earlier_{time.strftime("%Y%m%d_%H%M%S")}'
     aside.mkdir()
     for file in files:

@@ -93,7 +93,7 @@ def test_another_model_is_refused_with_the_count_and_changes_nothing():
 def test_missing_and_superfluous_tensors_are_named():
     state = net().state_dict()
     state['head.weight'] = state.pop('2.weight')
-    with pytest.raises(UserError, match='1 missing in the file: 2.weight') as error:
+    with pytest.raises(UserError, match=r'1 missing in the file: 2\.weight') as error:
         load_weights(net(), dict(state_dict=state), 'x.pth')
     assert '1 not in the model: head.weight' in str(error.value)
 

@@ -89,12 +89,12 @@ def test_a_checkpoint_of_another_model(tmp_path, mini_voc):
 
 def test_a_class_list_that_does_not_fit(tmp_path, mini_voc):
     for xml in (mini_voc / 'Annotations').glob('train*'):
-        xml.write_text(xml.read_text().replace('>star<', '>Star<').replace('>circle<', '>ring<'))
+        xml.write_text(xml.read_text().replace('>cross<', '>Cross<').replace('>circle<', '>ring<'))
     error = run('train.py', MINI, '--work-dir', tmp_path, *on(mini_voc)).stderr
-    assert 'Star' in error or 'ring' in error
+    assert 'Cross' in error or 'ring' in error
     assert 'Annotations/train_' in error or 'classes' in error
     for xml in (mini_voc / 'Annotations').glob('train*'):
-        xml.write_text(xml.read_text().replace('>Star<', '>star<').replace('>ring<', '>circle<'))
+        xml.write_text(xml.read_text().replace('>Cross<', '>cross<').replace('>ring<', '>circle<'))
 
 
 def test_a_broken_image(tmp_path):
