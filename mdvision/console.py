@@ -6,6 +6,7 @@ import io
 import logging
 import warnings
 
+from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 
 __all__ = ['ConsoleFilter', 'import_host', 'quiet_third_parties', 'say']
@@ -26,7 +27,10 @@ _HOST_NOISE = (
 
 def say(message: str) -> None:
     """Show a message on the console and write it to the log file of the run (main process only)."""
-    MMLogger.get_current_instance().info(message, extra={'for_console': True})
+    if MMLogger._instance_dict:
+        MMLogger.get_current_instance().info(message, extra={'for_console': True})
+    elif is_main_process():  # no run yet, so no log file
+        print(message, flush=True)
 
 
 class ConsoleFilter(logging.Filter):

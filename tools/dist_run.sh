@@ -19,6 +19,8 @@ elif [ "$nodes" = 1 ]; then
 else
     port=29500  # every machine must use the same
 fi
+# torchrun and mmengine would each print a warning about these; train.py chooses the threads itself.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
 exec "$python" -m torch.distributed.run \
     --nnodes="$nodes" \
     --node-rank="${NODE_RANK:-0}" \

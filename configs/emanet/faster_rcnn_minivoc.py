@@ -85,8 +85,8 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-max_epochs = 10
-train_cfg = dict(max_epochs=max_epochs, val_interval=2)
+max_epochs = 12
+train_cfg = dict(max_epochs=max_epochs, val_interval=3)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
@@ -96,4 +96,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=20),
     dict(type='CosineAnnealingLR', by_epoch=True, T_max=max_epochs, convert_to_iter_based=True),
 ]
-auto_scale_lr = dict(base_batch_size=4)
+auto_scale_lr = dict(enable=True, base_batch_size=4)

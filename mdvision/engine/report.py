@@ -113,7 +113,7 @@ def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path:
                 title=str(info['img_id']),
             )
         )
-    return draw_prediction_sheet(samples, dataset.metainfo['classes'], out_png)
+    return draw_prediction_sheet(samples, dataset.metainfo['classes'], out_png, score_thr=0.5)
 
 
 def _write_results(runner: Runner, work_dir: Path, metrics: dict, seconds: float, command: str) -> Path:

@@ -1,0 +1,48 @@
+"""What to resume, and what to put aside."""
+
+import pytest
+import torch
+
+from mdvision import UserError
+from mdvision.engine.work_dir import find_resumable, set_earlier_run_aside
+
+
+@pytest.fixture
+def work_dir(tmp_path):
+    for epoch in (1, 2, 10):
+        torch.save(
+            dict(state_dict=dict(a=torch.ones(100)), meta=dict(epoch=epoch)), tmp_path / f'epoch_{epoch}.pth'
+        )
+    torch.save(dict(state_dict=dict(a=torch.ones(100))), tmp_path / 'best_mAP_epoch_11.pth')
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_3.pth')  # the folder was moved
+    (tmp_path / '20260101_120000').mkdir()
+    return tmp_path
+
+
+def test_the_newest_epoch_is_resumed_wherever_the_folder_lies(work_dir):
+    assert find_resumable(work_dir) == work_dir / 'epoch_10.pth'
+
+
+def test_a_torn_checkpoint_is_passed_by(work_dir):
+    torn = work_dir / 'epoch_10.pth'
+    torn.write_bytes(torn.read_bytes()[:200])
+    assert find_resumable(work_dir) == work_dir / 'epoch_2.pth'
+
+
+def test_only_torn_checkpoints_are_an_error(work_dir):
+    for path in work_dir.glob('epoch_*.pth'):
+        path.write_bytes(b'')
+    with pytest.raises(UserError, match='No checkpoint to resume from can be read'):
+        find_resumable(work_dir)
+
+
+def test_an_empty_folder_has_nothing_to_resume(tmp_path):
+    assert find_resumable(tmp_path) is None
+
+
+def test_an_earlier_run_is_moved_whole(work_dir):
+    aside = set_earlier_run_aside(work_dir)
+    checkpoints = {'best_mAP_epoch_11.pth', 'epoch_1.pth', 'epoch_2.pth', 'epoch_10.pth', 'last_checkpoint'}
+    assert {path.name for path in aside.iterdir()} == {'20260101_120000'} | checkpoints
+    assert list(work_dir.iterdir()) == [aside]
+    assert set_earlier_run_aside(work_dir) is None
