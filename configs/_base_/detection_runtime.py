@@ -8,7 +8,8 @@ default_hooks = dict(
 )
 randomness = dict(seed=0)
 
-val_evaluator = dict(type='mdvision.DetectionMetric')
+# The table of classes is shown once, at the end of a run.
+val_evaluator = dict(type='mdvision.DetectionMetric', print_table=False)
 test_evaluator = val_evaluator
 train_cfg = dict(type='EpochBasedTrainLoop', val_interval=1)
 val_cfg = dict(type='ValLoop')

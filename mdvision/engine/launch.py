@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shlex
 import sys
 import time
@@ -13,10 +14,12 @@ import torch
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, Registry
 
 import mdvision
 from mdvision.console import import_host, quiet_third_parties, say
-from mdvision.errors import UserError
+from mdvision.errors import UserError, did_you_mean
 
 from .checkpoint import read_checkpoint, use_safe_loading
 from .cpu import available_cores, plan_cpu
@@ -35,6 +38,7 @@ def main(command: Callable[[argparse.Namespace], None], args: argparse.Namespace
     use_safe_loading()
     try:
         command(args)
+        finish_distributed()
     except UserError as error:
         if args.debug:
             raise
@@ -46,11 +50,7 @@ def main(command: Callable[[argparse.Namespace], None], args: argparse.Namespace
     except Exception as error:
         if args.debug:
             raise
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        _complain(
-            f'{type(error).__name__}: {str(error) or "no message"}\n  at {last.filename}:{last.lineno} in '
-            f'{last.name}; run again with --debug for the whole traceback.'
-        )
+        _complain(_describe(error))
         return 1
     return 0
 
@@ -61,6 +61,33 @@ def _complain(text: str) -> None:
         print(f'\nError: {text}', file=sys.stderr, flush=True)
 
 
+def _describe(error: Exception) -> str:
+    """What went wrong and where; the traceback goes to the log file of the run, if there is one."""
+    if MMLogger._instance_dict:
+        MMLogger.get_current_instance().info(traceback.format_exc())
+    if isinstance(error, KeyError) and (
+        found := re.search(r'(\S+) is not in the (\S+) registry', str(error))
+    ):
+        name = found[1].strip('\'"')
+        known = {
+            n for registry in (MODELS, DATASETS, METRICS, HOOKS, TRANSFORMS) for n in _all_names(registry)
+        }
+        return f'type={name!r}: no such class is registered ({found[2]}).{did_you_mean(name, known)}'
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f'{type(error).__name__}: {str(error) or "no message"}\n  at {last.filename}:{last.lineno} in '
+        f'{last.name}; run again with --debug for the whole traceback.'
+    )
+
+
+def _all_names(registry: Registry) -> set[str]:
+    """The names in a registry and the registries below it, with the scope that configs write."""
+    names = set(registry.module_dict)
+    for child in registry.children.values():
+        names |= _all_names(child)
+    return names
+
+
 def train(args: argparse.Namespace) -> None:
     """Train, evaluate on the way, and report."""
     started = time.time()
@@ -69,16 +96,17 @@ def train(args: argparse.Namespace) -> None:
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
     _use_amp(cfg, args.amp)
-    _scale_lr(cfg, args.auto_scale_lr)
-    if not _resume_or_start(cfg, args.resume, work_dir):
+    if args.auto_scale_lr:
+        _enable_lr_scaling(cfg)
+    resume = args.resume or (cfg.get('load_from') or 'auto' if cfg.get('resume') else None)
+    if not _resume_or_start(cfg, resume, work_dir):
         return
     runner = _build(cfg, args.config, hardware)
     runner.min_match = 0.0 if args.allow_partial else 1.0 if cfg.resume else 0.9
     _check_data(runner)
     _announce(runner, work_dir)
     runner.train()
-    write_report(runner, started, _command(args))
-    finish_distributed()
+    write_report(runner, started, _command())
 
 
 def test(args: argparse.Namespace) -> None:
@@ -91,8 +119,7 @@ def test(args: argparse.Namespace) -> None:
     runner = _build(cfg, args.config, hardware)
     runner.min_match = 0.0 if args.allow_partial else 1.0
     metrics = runner.test()
-    write_report(runner, started, _command(args), metrics)
-    finish_distributed()
+    write_report(runner, started, _command(), metrics)
 
 
 def _prepare(args: argparse.Namespace) -> tuple[Config, str]:
@@ -142,16 +169,14 @@ def _use_amp(cfg: Config, amp: bool) -> None:
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def _scale_lr(cfg: Config, force: bool) -> None:
-    """Say how the learning rate follows the real batch; mmengine multiplies it."""
+def _enable_lr_scaling(cfg: Config) -> None:
     auto = cfg.get('auto_scale_lr')
-    if force:
-        if not auto or not auto.get('base_batch_size'):
-            raise UserError(
-                '--auto-scale-lr: the config does not say which batch its learning rate is for. Add '
-                'auto_scale_lr = dict(base_batch_size=...).'
-            )
-        auto.enable = True
+    if not auto or not auto.get('base_batch_size'):
+        raise UserError(
+            '--auto-scale-lr: the config does not say which batch its learning rate is for. Add '
+            'auto_scale_lr = dict(base_batch_size=...).'
+        )
+    auto.enable = True
 
 
 def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> bool:
@@ -220,11 +245,10 @@ def _announce(runner: Runner, work_dir: Path) -> None:
         f'epoch; log, config and checkpoints: {work_dir}'
     )
     auto = runner.auto_scale_lr or {}
-    if auto.get('enable'):
-        batch, base = loader.batch_size * runner.world_size, auto['base_batch_size']
-        lr = runner.cfg.optim_wrapper.optimizer.lr
-        say(f'learning rate {lr:g} is for a batch of {base}; with {batch} it becomes {lr * batch / base:g}')
+    batch, base = loader.batch_size * runner.world_size, auto.get('base_batch_size')
+    if auto.get('enable') and batch != base:
+        say(f'the learning rate is for a batch of {base}; with {batch} it is multiplied by {batch / base:g}')
 
 
-def _command(args: argparse.Namespace) -> str:
+def _command() -> str:
     return shlex.join(['python', *sys.argv])

@@ -63,7 +63,12 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
             say(f'{meaning:<44}{metrics[name]:.4f}' + f'   ({name})')
     say(f'{"wall time":<44}{datetime.timedelta(seconds=round(seconds))}')
     for path in (*pictures, results):
-        say(f'  {path}')
+        say(f'  {_short(path)}')
+
+
+def _short(path: Path) -> Path:
+    """Relative to where the command was started, if it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 _HEADLINES = {

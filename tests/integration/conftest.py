@@ -1,8 +1,5 @@
-"""Small data sets and configs, and the tools run as a user runs them."""
+"""Small data sets and configs."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -10,15 +7,6 @@ import numpy as np
 import pytest
 
 from mdvision.datasets import make_mini_voc
-
-ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {
-    **{k: v for k, v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')},
-    'OMP_NUM_THREADS': '1',
-    'MPLBACKEND': 'Agg',
-    'CUDA_VISIBLE_DEVICES': '',
-    'PYTHON': sys.executable,
-}
 
 CLASSIFIER = """
 _base_ = 'mmpretrain::_base_/default_runtime.py'
@@ -50,22 +38,6 @@ test_cfg = dict()
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9))
 randomness = dict(seed=0)
 """
-
-
-def run_tool(*command: str | Path, cwd: Path = ROOT, timeout: int = 240) -> str:
-    """Run ``tools/<name> args`` and return what it printed; fails with that text where it failed."""
-    tool, *args = map(str, command)
-    launcher = ['bash'] if tool.endswith('.sh') else [sys.executable]
-    result = subprocess.run(
-        [*launcher, str(ROOT / 'tools' / tool), *args],
-        cwd=cwd,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout + result.stderr
 
 
 @pytest.fixture(scope='session')

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.integration.conftest import run_tool
+from tests.running import run_tool
 
 
 @pytest.mark.slow

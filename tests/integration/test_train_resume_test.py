@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.integration.conftest import run_tool
+from tests.running import run_tool, start_tool
 
 MINI = 'configs/emanet/faster_rcnn_minivoc.py'
 
@@ -80,13 +80,9 @@ def test_a_classifier_trains_resumes_and_is_tested(write_classifier, tmp_path):
 
 @pytest.mark.slow
 def test_a_diverging_run_stops_before_it_spoils_the_weights(write_classifier, tmp_path):
-    from tests.integration.conftest import ENVIRONMENT, ROOT, subprocess, sys
-
-    result = subprocess.run(
-        [sys.executable, ROOT / 'tools/train.py', write_classifier(epochs=50), '--work-dir', tmp_path / 'run',
-         '--cfg-options', 'optim_wrapper.optimizer.lr=1e30'],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True,
-    )  # fmt: skip
+    config = write_classifier(epochs=50)
+    huge = 'optim_wrapper.optimizer.lr=1e30'
+    result = start_tool('train.py', config, '--work-dir', tmp_path / 'run', '--cfg-options', huge)
     assert result.returncode == 1
     assert 'The loss became' in result.stderr
     assert 'optim_wrapper.optimizer.lr' in result.stderr

@@ -1,8 +1,6 @@
 """Bad input to the tools: one readable message with the fix, a status that is not 0, no traceback."""
 
-import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -10,23 +8,15 @@ import pytest
 import torch
 
 from mdvision.datasets import make_mini_voc
+from tests.running import ROOT, start_tool
 
-ROOT = Path(__file__).resolve().parents[2]
 MINI = 'configs/emanet/faster_rcnn_minivoc.py'
 
 
-def run(tool: str, *args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+def run(tool: str, *args: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """Run a tool as a user does; asserts what holds for every fault."""
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'Agg', 'CUDA_VISIBLE_DEVICES': ''}
     started = time.time()
-    result = subprocess.run(
-        [sys.executable, str(ROOT / 'tools' / tool), *map(str, args)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    result = start_tool(tool, *args, cwd=cwd)
     assert result.returncode == 1, result.stdout + result.stderr
     assert 'Traceback' not in result.stderr + result.stdout
     assert result.stderr.strip().startswith('Error: ')
@@ -119,16 +109,18 @@ def test_more_classes_than_the_head(tmp_path, mini_voc):
     assert 'model.roi_head.bbox_head.num_classes is 3, but the training set has 4 classes' in error
 
 
+def test_a_class_that_no_registry_has(tmp_path, mini_voc):
+    options = on(mini_voc, 'model.backbone.type=mdvision.EMANett')
+    error = run('train.py', MINI, '--work-dir', tmp_path, *options).stderr
+    assert "type='mdvision.EMANett': no such class is registered" in error
+    assert "Did you mean 'EMANet'" in error
+
+
 def test_a_gpu_that_is_not_there():
     assert 'sees no CUDA device' in run('train.py', MINI, '--device', 'cuda').stderr
 
 
 def test_debug_shows_the_traceback():
-    result = subprocess.run(
-        [sys.executable, ROOT / 'tools' / 'train.py', 'nothing.py', '--debug'],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    result = start_tool('train.py', 'nothing.py', '--debug')
     assert result.returncode == 1
     assert 'Traceback' in result.stderr

@@ -1,0 +1,80 @@
+"""What the documents tell a user to do works."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('configs/*.md'))
+)
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding='utf-8')
+    targets = [target.split('#')[0] for target in re.findall(r'\]\(([^)]+)\)', text)]
+    files = [target for target in targets if target and not target.startswith('http')]
+    missing = [target for target in files if not ((ROOT / page).parent / target).exists()]
+    assert missing == []
+    assert files or page in ('docs/ops.md', 'docs/deviations.md', 'docs/add_a_backbone.md', 'CHANGELOG.md')
+
+
+def code_blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf'```{language}\n(.*?)```', (ROOT / page).read_text(encoding='utf-8'), re.DOTALL)
+
+
+def test_the_attention_of_the_page_trains_a_detector_from_a_users_folder(tmp_path):
+    """docs/add_an_attention.md, to the letter, on a few images."""
+    from tests.running import run_tool
+
+    attention, detector, *_ = code_blocks('docs/add_an_attention.md', 'python')
+    (tmp_path / 'my_attention.py').write_text(attention)
+    # In the page the folder is the project's root, where configs/ lies.
+    (tmp_path / 'my_detector.py').write_text(detector.replace('./configs', f'{ROOT}/configs'))
+    printed = run_tool(
+        'train.py',
+        'my_detector.py',
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        *(f'{s}_dataloader.dataset.num_train=8' for s in ('train', 'val', 'test')),
+        *(f'{s}_dataloader.dataset.num_val=4' for s in ('train', 'val', 'test')),
+        cwd=tmp_path,
+    )
+    assert 'mAP at IoU 0.5' in printed
+    assert (tmp_path / 'work_dirs' / 'my_detector' / 'epoch_1.pth').is_file()
+
+
+def test_the_classifier_of_the_page_builds_with_the_users_attention(tmp_path, monkeypatch):
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from mmpretrain.registry import MODELS
+
+    attention, _, classifier, *_ = code_blocks('docs/add_an_attention.md', 'python')
+    (tmp_path / 'my_attention.py').write_text(attention.replace('ContextGate', 'ContextGateOfTheTest'))
+    (tmp_path / 'cls.py').write_text(classifier.replace('ContextGate', 'ContextGateOfTheTest'))
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = Config.fromfile(tmp_path / 'cls.py')
+    init_default_scope('mmpretrain')
+    model = MODELS.build(cfg.model)
+    gates = [m for m in model.modules() if type(m).__name__ == 'ContextGateOfTheTest']
+    assert len(gates) == 8
+
+
+def test_the_python_of_the_readme_runs(capsys):
+    snippet = next(block for block in code_blocks('README.md', 'python') if 'import mdvision' in block)
+    exec(snippet, {})
+    assert capsys.readouterr().out == '(256, 512, 1024, 2048) (4, 8, 16, 32)\n'
+
+
+def test_the_backbone_of_the_page_is_a_backbone():
+    import torch
+
+    (snippet,) = code_blocks('docs/add_a_backbone.md', 'python')
+    scope = {}
+    exec(snippet, scope)
+    maps = scope['TinyNet']()(torch.zeros(1, 3, 64, 64))
+    assert tuple(m.shape[1] for m in maps) == scope['TinyNet'].out_channels
+    assert tuple(64 // m.shape[2] for m in maps) == scope['TinyNet'].out_strides
