@@ -6,9 +6,9 @@ class of ours by its bare name once ``import mdvision`` has run. In configs writ
 needed. A child registry with a scope of our own would break nested bare names under
 ``default_scope='mmdet'``.
 
-Classes that build on a host library (data sets, metrics) are not registered under a bare name,
-because a host may own that name (mmdet has a ``VOCDataset`` too): they are reached by their full
-name only, ``type='mdvision.VOCDataset'``.
+Data sets that build on a host library are not registered under a bare name, because the host may
+own that name (mmdet has a ``VOCDataset`` too): they are reached by their full name only,
+``type='mdvision.VOCDataset'``.
 """
 
 from mmengine.registry import MODELS

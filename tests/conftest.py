@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 
 import mdvision  # noqa: F401
 
@@ -17,3 +18,10 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip('no real data: set MDVISION_DATA to the folder that holds them')
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_default_scope():
+    """What a test sets as default scope of the registries ends with it."""
+    yield
+    DefaultScope._instance_dict.clear()

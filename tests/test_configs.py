@@ -61,3 +61,41 @@ def test_no_config_names_a_host_for_weights(config):
 
 def test_the_learning_rate_is_given_for_the_batch_of_the_config(config):
     assert config.auto_scale_lr.base_batch_size == config.train_dataloader.batch_size
+
+
+def test_the_c4_detector_trains_a_step_and_predicts():
+    """Narrow, on two small images: every part takes part, and gives boxes in the image."""
+    from mmdet.registry import MODELS
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    cfg = Config.fromfile(ROOT / 'configs/emanet/faster_rcnn_c4_voc.py').model
+    import_host('mmdet')
+    init_default_scope('mmdet')
+    narrow = dict(base_channels=16, stage_blocks=(1, 1, 1, 1), gate_reduction=4, groups=(1, 2, 4, 4))
+    cfg.backbone.update(narrow)
+    cfg.roi_head.shared_head.backbone.update(narrow)
+    cfg.rpn_head.update(in_channels=256, feat_channels=32)
+    cfg.roi_head.bbox_roi_extractor.out_channels = 256
+    cfg.roi_head.bbox_head.in_channels = 512
+    model = MODELS.build(cfg)
+    model.init_weights()
+    samples = []
+    for index in range(2):
+        sample = DetDataSample(
+            metainfo=dict(img_id=index, img_shape=(96, 128), ori_shape=(96, 128), scale_factor=(1.0, 1.0))
+        )
+        sample.gt_instances = InstanceData(bboxes=torch.tensor([[8.0, 8, 72, 72]]), labels=torch.tensor([3]))
+        samples.append(sample)
+    images = [torch.randint(0, 255, (3, 96, 128), dtype=torch.uint8) for _ in samples]
+    batch = model.data_preprocessor(dict(inputs=images, data_samples=samples), training=True)
+    losses = model.loss(batch['inputs'], batch['data_samples'])
+    total = sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if 'loss' in k)
+    total.backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert without == []
+    model.eval()
+    with torch.no_grad():
+        for found in model.predict(batch['inputs'], batch['data_samples']):
+            boxes = found.pred_instances.bboxes
+            assert ((boxes >= 0) & (boxes <= torch.tensor([128, 96, 128, 96]))).all()

@@ -38,6 +38,11 @@ def choose_device(parser: argparse.ArgumentParser, device: str) -> None:
     if device == 'cpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = ''
     elif match := re.fullmatch(r'cuda:(\d+)', device):
-        os.environ['CUDA_VISIBLE_DEVICES'] = match[1]
+        # Counted within what a scheduler has already given to this job.
+        visible = [d for d in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if d]
+        index = int(match[1])
+        if visible and index >= len(visible):
+            parser.error(f'--device {device}: CUDA_VISIBLE_DEVICES={",".join(visible)} has {len(visible)}')
+        os.environ['CUDA_VISIBLE_DEVICES'] = visible[index] if visible else match[1]
     elif device not in ('auto', 'cuda'):
         parser.error(f"--device: expected 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}")

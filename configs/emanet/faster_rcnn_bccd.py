@@ -8,16 +8,7 @@ all that a data set of yours needs: set data_root and classes below, and num_cla
     data/bccd/{Annotations,ImageSets/Main/{train,val}.txt,JPEGImages}
 
 205 training and 87 validation images of 640 x 480. Schedule for one GPU: 60 epochs in batches of 4
-(3,120 iterations), from scratch. Two epochs on a CPU, narrow and at half size, to see it work:
-
-python tools/train.py configs/emanet/faster_rcnn_bccd.py --cfg-options \
-    train_cfg.max_epochs=2 train_cfg.val_interval=1 \
-    "train_dataloader.dataset.pipeline.2.scale=(320,240)" \
-    "val_dataloader.dataset.pipeline.1.scale=(320,240)" \
-    model.backbone.base_channels=32 model.backbone.gate_reduction=4 \
-    "model.neck.in_channels=[128,256,512,1024]"
-
-Not trained to its end yet.
+(3,120 iterations), from scratch. For a CPU there is faster_rcnn_bccd_cpu.py. Not trained to its end yet.
 """
 
 _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', '../_base_/detection_runtime.py']

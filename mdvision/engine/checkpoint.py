@@ -24,10 +24,12 @@ def _restricted_getattr(obj, name: str):
 
 def _safe_globals() -> list:
     dtypes = [type(np.dtype(t)) for t in (np.float64, np.float32, np.int64, np.int32, np.bool_, np.uint8)]
+    arrays = (np._core.multiarray._reconstruct, np._core.multiarray.scalar)
     return [
         HistoryBuffer,
-        np._core.multiarray._reconstruct,
-        np._core.multiarray.scalar,
+        *arrays,
+        # The names these had before numpy 2, in files of that time.
+        *((function, f'numpy.core.multiarray.{function.__name__}') for function in arrays),
         np.ndarray,
         np.dtype,
         *dtypes,
@@ -127,7 +129,8 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str, min_match: float
             'a partial match with --allow-partial.'
         )
     model.load_state_dict(matched, strict=False)
-    return line
+    left_out = [*missing, *reshaped]
+    return line + (f'; these keep their initial values: {_some(left_out)}' if left_out else '')
 
 
 def _some(names: list[str]) -> str:

@@ -6,6 +6,7 @@ import os
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.dist import init_dist
 
 from mdvision.errors import UserError
 
@@ -34,10 +35,10 @@ def local_processes(launcher: str) -> int:
 
 
 def prepare_distributed(cfg: Config, launcher: str, on_gpu: bool, timeout_minutes: float = 10) -> None:
-    """Set the config up for several processes, and start gloo where there is no GPU.
+    """Set the config up for several processes and start the process group.
 
-    mmengine's own start asks for a CUDA device, so on CPU the process group is made here: its
-    runner then leaves it alone.
+    It is started here and not in mmengine's runner, which leaves a running group alone: what comes
+    before the runner must know which process it is, and mmengine asks for a CUDA device on CPU too.
     """
     cfg.launcher = launcher
     if launcher == 'none':
@@ -46,17 +47,19 @@ def prepare_distributed(cfg: Config, launcher: str, on_gpu: bool, timeout_minute
     cfg.setdefault('custom_hooks', []).append(dict(type='mmengine.SyncBuffersHook'))
     timeout = datetime.timedelta(minutes=timeout_minutes)
     if on_gpu:
-        cfg.env_cfg.setdefault('dist_cfg', {}).setdefault('timeout', int(timeout.total_seconds()))
+        if local_processes(launcher) > torch.cuda.device_count():
+            raise UserError(
+                f'{local_processes(launcher)} processes were asked for, but this machine has '
+                f'{torch.cuda.device_count()} GPUs: one process a GPU. Use --device cpu for CPU processes.'
+            )
+        init_dist(launcher, backend='nccl', timeout=int(timeout.total_seconds()))
         return
     if launcher != 'pytorch':
         raise UserError(f'--launcher {launcher} needs GPUs; on CPU use --launcher pytorch.')
     dist.init_process_group('gloo', timeout=timeout)
-    cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel',
-        device_ids=None,
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False),
-    )
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
+    cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
 
 
 def finish_distributed() -> None:

@@ -26,7 +26,7 @@ from .cpu import available_cores, plan_cpu
 from .distributed import finish_distributed, launcher_of, local_processes, prepare_distributed
 from .overrides import apply_overrides, load_config
 from .report import write_report
-from .runner import Runner
+from .runner import DivergedError, Runner
 from .work_dir import find_resumable, set_earlier_run_aside
 
 __all__ = ['main', 'test', 'train']
@@ -42,10 +42,12 @@ def main(command: Callable[[argparse.Namespace], None], args: argparse.Namespace
     except UserError as error:
         if args.debug:
             raise
-        _complain(str(error))
+        # A fault of the input is the same in every process: one of them speaks.
+        if os.environ.get('RANK', '0') == '0' or isinstance(error, DivergedError):
+            _complain(str(error))
         return 1
     except KeyboardInterrupt:
-        _complain('interrupted. Continue with --resume from the last epoch that was saved.')
+        _complain('interrupted.' + ' Continue with --resume.' * (command is train))
         return 130
     except Exception as error:
         if args.debug:
@@ -56,9 +58,8 @@ def main(command: Callable[[argparse.Namespace], None], args: argparse.Namespace
 
 
 def _complain(text: str) -> None:
-    """Errors of the user's input are the same in every process: one of them speaks."""
-    if os.environ.get('RANK', '0') == '0':
-        print(f'\nError: {text}', file=sys.stderr, flush=True)
+    process = f' in process {os.environ["RANK"]}' if int(os.environ.get('WORLD_SIZE', '1')) > 1 else ''
+    print(f'\nError{process}: {text}', file=sys.stderr, flush=True)
 
 
 def _describe(error: Exception) -> str:
@@ -72,7 +73,8 @@ def _describe(error: Exception) -> str:
         known = {
             n for registry in (MODELS, DATASETS, METRICS, HOOKS, TRANSFORMS) for n in _all_names(registry)
         }
-        return f'type={name!r}: no such class is registered ({found[2]}).{did_you_mean(name, known)}'
+        near = did_you_mean(name.rsplit('.', 1)[-1], known)
+        return f'type={name!r}: no such class is registered ({found[2]}).{near}'
     last = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f'{type(error).__name__}: {str(error) or "no message"}\n  at {last.filename}:{last.lineno} in '
@@ -104,6 +106,7 @@ def train(args: argparse.Namespace) -> None:
     runner = _build(cfg, args.config, hardware)
     runner.min_match = 0.0 if args.allow_partial else 1.0 if cfg.resume else 0.9
     _check_data(runner)
+    _check_schedule(cfg)
     _announce(runner, work_dir)
     runner.train()
     write_report(runner, started, _command())
@@ -157,7 +160,7 @@ def _prepare(args: argparse.Namespace) -> tuple[Config, str]:
 
 def _user_set_threads(launcher: str) -> bool:
     # torchrun sets OMP_NUM_THREADS=1 by itself when it is absent: then nobody chose it.
-    return 'OMP_NUM_THREADS' in os.environ and launcher == 'none'
+    return os.environ.get('OMP_NUM_THREADS', '').isdigit() and launcher == 'none'
 
 
 def _use_amp(cfg: Config, amp: bool) -> None:
@@ -186,6 +189,7 @@ def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> bool:
     """
     cfg.resume = False
     if resume is None:
+        _refuse_to_move(cfg.get('load_from'), work_dir)
         aside = set_earlier_run_aside(work_dir) if is_main_process() else None
         if aside:
             say(f'the earlier run in {work_dir} was moved to {aside} (--resume would have continued it)')
@@ -211,6 +215,15 @@ def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> bool:
     return True
 
 
+def _refuse_to_move(load_from: str | None, work_dir: Path) -> None:
+    """Starting from a checkpoint of the work dir would begin by moving it away."""
+    if load_from and Path(load_from).resolve().parent == work_dir.resolve():
+        raise UserError(
+            f'load_from={load_from} lies in the work dir of this run, {work_dir}, whose earlier contents are '
+            'moved aside. Give the new run a folder of its own with --work-dir, or continue with --resume.'
+        )
+
+
 def _build(cfg: Config, config: str, hardware: str) -> Runner:
     runner = Runner.from_cfg(cfg)
     say(f'mdvision {mdvision.__version__}: {config}')
@@ -224,28 +237,47 @@ def _check_data(runner: Runner) -> None:
     if len(loader) == 0:
         raise UserError(
             f'The training set has {len(loader.dataset)} images, which make no batch of '
-            f'{loader.batch_size}: 0 iterations. Lower train_dataloader.batch_size.'
+            f'{runner.cfg.train_dataloader.batch_size}: 0 iterations. Lower train_dataloader.batch_size.'
         )
     classes = (getattr(loader.dataset, 'metainfo', None) or {}).get('classes')
     if not classes:
         return
     for name, module in runner.model.named_modules():
         wanted = getattr(module, 'num_classes', None)
-        if isinstance(wanted, int) and 'rpn' not in name and wanted != len(classes):
+        # Proposals have one class; backbones and segmentation branches have classes of their own.
+        other = any(part in name for part in ('rpn', 'backbone', 'semantic'))
+        if isinstance(wanted, int) and wanted > 0 and not other and wanted != len(classes):
             raise UserError(
                 f'model.{name}.num_classes is {wanted}, but the training set has {len(classes)} classes: '
                 f'{", ".join(classes)}. Set it to {len(classes)} in the config.'
             )
 
 
+def _check_schedule(cfg: Config) -> None:
+    """A cosine that ends before or after the training is most often one that was forgotten."""
+    epochs = cfg.train_cfg.get('max_epochs')
+    schedulers = cfg.get('param_scheduler') or []
+    for index, scheduler in enumerate(schedulers if isinstance(schedulers, list) else [schedulers]):
+        if scheduler.get('T_max') is None or not scheduler.get('by_epoch', True) or 'end' in scheduler:
+            continue
+        end = scheduler.get('begin', 0) + scheduler.T_max
+        if epochs and end != epochs:
+            say(
+                f'note: the cosine schedule ends after epoch {end}, the training after {epochs} '
+                f'(param_scheduler.{index}.T_max, train_cfg.max_epochs)'
+            )
+
+
 def _announce(runner: Runner, work_dir: Path) -> None:
     loader = runner.train_dataloader
+    # Not loader.batch_size, which is None where a batch sampler makes the batches.
+    batch = runner.cfg.train_dataloader.batch_size * runner.world_size
     say(
-        f'{len(loader.dataset)} training images, {len(loader)} iterations of {loader.batch_size} images an '
-        f'epoch; log, config and checkpoints: {work_dir}'
+        f'{len(loader.dataset)} training images, {len(loader)} iterations of {batch} images an epoch; log, '
+        f'config and checkpoints: {work_dir}'
     )
     auto = runner.auto_scale_lr or {}
-    batch, base = loader.batch_size * runner.world_size, auto.get('base_batch_size')
+    base = auto.get('base_batch_size')
     if auto.get('enable') and batch != base:
         say(f'the learning rate is for a batch of {base}; with {batch} it is multiplied by {batch / base:g}')
 

@@ -76,7 +76,13 @@ def _set(cfg: Config, key: str, value) -> None:
     node, walked = cfg, []
     for part in parents:
         _check_child(cfg, node, walked, part, key)
-        node = node[int(part)] if isinstance(node, list | tuple) else node[part]
+        if isinstance(node, list | tuple):
+            node = node[int(part)]
+        else:
+            # An argument that the config leaves out or sets to None, such as optim_wrapper.clip_grad.
+            if node.get(part) is None:
+                node[part] = {}
+            node = node[part]
         walked.append(part)
         if not isinstance(node, dict | list | tuple | Config):
             raise UserError(f'--cfg-options {key}: {".".join(walked)} is {node!r}, it has no keys below it.')
@@ -90,10 +96,17 @@ def _set(cfg: Config, key: str, value) -> None:
         node[int(last)] = value
         return
     old = node.get(last)
-    number = isinstance(old, int | float) and not isinstance(old, bool)
-    if number and isinstance(value, str):
-        raise UserError(f'--cfg-options {key}: expected a number like {old!r}, got {value!r}.')
+    kinds = [(bool, bool), (int | float, int | float), (dict, dict)]
+    for kind, accepted in kinds:
+        if isinstance(old, kind) and not isinstance(value, accepted) and value is not None:
+            raise UserError(f'--cfg-options {key}: expected a value like {_shown(old)}, got {value!r}.')
+        if isinstance(old, kind):
+            break
     node[last] = value
+
+
+def _shown(value) -> str:
+    return 'a dict' if isinstance(value, dict) else repr(value)
 
 
 def _check_top_level(cfg: Config, key: str) -> None:
@@ -132,11 +145,10 @@ def _check_child(cfg: Config, node, walked: list[str], part: str, key: str) -> N
         return
     if part in node or (not walked and part in _RUNNER_KEYS | _MORE_TOP_LEVEL_KEYS):
         return
+    accepted = _arguments_without_type(walked)
     if 'type' in node:
-        accepted = _arguments_of(node['type'], cfg.get('default_scope', 'mmengine'))
-    else:
-        accepted = _arguments_without_type(walked)
-    if part in accepted:
+        accepted = accepted | _arguments_of(node['type'], cfg.get('default_scope', 'mmengine'))
+    if part in accepted or walked == ['default_hooks']:  # any name may be given to a hook
         return
     raise UserError(
         f'--cfg-options {key}: {where} has no key {part!r}.'
@@ -146,20 +158,33 @@ def _check_child(cfg: Config, node, walked: list[str], part: str, key: str) -> N
 
 
 def _arguments_without_type(walked: list[str]) -> set[str]:
-    """Arguments of the parts that configs give without a ``type``."""
-    if walked and walked[-1].endswith('dataloader'):
+    """Keys that a host reads from a part of the config without a class that declares them."""
+    if not walked:
+        return set()
+    if walked[-1].endswith('dataloader'):
         from torch.utils.data import DataLoader
 
-        return set(inspect.signature(DataLoader.__init__).parameters)
+        return {*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch'}
     known = {
         'randomness': {'seed', 'deterministic', 'diff_rank_seed'},
         'auto_scale_lr': {'enable', 'base_batch_size'},
-    }
-    return known.get(walked[-1], set()) if walked else set()
+        'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+        'dist_cfg': {'backend', 'timeout'},
+        'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
+        'optim_wrapper': {'type', 'constructor', 'paramwise_cfg', 'clip_grad', 'accumulative_counts'},
+        'clip_grad': {'max_norm', 'norm_type', 'clip_value', 'type'},
+        'paramwise_cfg': {'norm_decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'dwconv_decay_mult',
+                          'flat_decay_mult', 'bypass_duplicate', 'custom_keys'},
+        'train_cfg': {'by_epoch', 'max_epochs', 'max_iters', 'val_begin', 'val_interval'},
+        'norm_cfg': {'requires_grad', 'eps', 'momentum'},
+    }  # fmt: skip
+    return known.get(walked[-1], set())
 
 
-def _arguments_of(name: str, scope: str) -> set[str]:
-    """Argument names of a registered class; none for a class that no registry knows."""
+def _arguments_of(name: str | type, scope: str) -> set[str]:
+    """Argument names of a class or of its registered name; none for one that no registry knows."""
+    if not isinstance(name, str):
+        return _signature(name)
     registries = vars(importlib.import_module(f'{scope}.registry')).values()
     for registry in registries:
         if isinstance(registry, Registry):
@@ -174,7 +199,7 @@ def _arguments_of(name: str, scope: str) -> set[str]:
 
 def _signature(cls) -> set[str]:
     arguments = set()
-    for klass in inspect.getmro(cls) if inspect.isclass(cls) else [cls]:
+    for klass in inspect.getmro(cls)[:-1] if inspect.isclass(cls) else [cls]:
         parameters = inspect.signature(klass).parameters
         arguments |= {n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
         if not any(p.kind == p.VAR_KEYWORD for p in parameters.values()):

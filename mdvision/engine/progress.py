@@ -14,9 +14,10 @@ class ProgressLog(LogProcessor):
     """
 
     def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> tuple[dict, str]:
-        tag, host_line = super().get_log_after_iter(runner, batch_idx, mode)
+        tag, _ = super().get_log_after_iter(runner, batch_idx, mode)
         if mode != 'train':
-            return tag, host_line
+            loader = runner.val_dataloader if mode == 'val' else runner.test_dataloader
+            return tag, f'{"validation" if mode == "val" else "test"}  batch {batch_idx + 1}/{len(loader)}'
         parts = []
         if self.by_epoch:
             epochs, iters = runner.max_epochs, len(runner.train_dataloader)
@@ -55,7 +56,10 @@ class ProgressLog(LogProcessor):
         headline = {
             key: value
             for key, value in tag.items()
-            if isinstance(value, float) and not key.endswith(endings) and 'time' not in key
+            if isinstance(value, float) and not key.endswith(endings) and key not in ('time', 'data_time')
         }
-        where = f'epoch {runner.epoch}' if mode == 'val' and runner._train_loop is not None else mode
+        training = mode == 'val' and runner._train_loop is not None
+        where = mode
+        if training:
+            where = f'epoch {runner.epoch}' if self.by_epoch else f'iter {runner.iter}'
         return tag, f'{where}  ' + '  '.join(f'{key} {value:.4f}' for key, value in headline.items())

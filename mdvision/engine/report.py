@@ -32,6 +32,8 @@ _PACKAGES = ('mdvision', 'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv',
 def write_report(runner: Runner, started: float, command: str, metrics: dict | None = None) -> None:
     """Write results.json, curves.png and predictions.png to the work dir and name them.
 
+    A test writes test_results.json and test_predictions.png, so that those of the training stay.
+
     Args:
         runner: after training or testing.
         started: ``time.time()`` at the start of the command.
@@ -41,28 +43,31 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
     if not is_main_process():
         return
     work_dir = Path(runner.work_dir)
-    pictures = []
     if metrics is None:
-        loop, metrics = runner._val_loop, _last_validation(runner)
+        prefix, loop, metrics = '', runner._val_loop, _last_validation(runner)
+    else:
+        prefix, loop = 'test_', runner._test_loop
+    # The numbers first: a picture that fails must not cost them.
+    results = work_dir / f'{prefix}results.json'
+    seconds = time.time() - started
+    _write_results(runner, results, metrics, seconds, command)
+    written = [results]
+    if not prefix:
         # A resumed run goes on where the logs before it ended.
         logs = sorted(p for p in work_dir.glob('*/vis_data/scalars.json') if _is_run(p) and p.stat().st_size)
-        pictures.append(draw_curves(logs, work_dir / 'curves.png'))
-    else:
-        loop = runner._test_loop
+        written.append(draw_curves(logs, work_dir / 'curves.png'))
     if loop is not None:
         for metric in loop.evaluator.metrics:
             if getattr(metric, 'last_table', ''):
                 say('\n' + metric.last_table)
-        if _is_detection(loop.dataloader.dataset):
-            pictures.append(_draw_sheet(runner, loop.dataloader.dataset, work_dir / 'predictions.png'))
-    seconds = time.time() - started
-    results = _write_results(runner, work_dir, metrics, seconds, command)
+        sheet = _draw_sheet(runner, loop.dataloader.dataset, work_dir / f'{prefix}predictions.png')
+        written += [sheet] if sheet else []
     say('')
     for name, meaning in _HEADLINES.items():
         if name in metrics:
             say(f'{meaning:<44}{metrics[name]:.4f}' + f'   ({name})')
     say(f'{"wall time":<44}{datetime.timedelta(seconds=round(seconds))}')
-    for path in (*pictures, results):
+    for path in written:
         say(f'  {_short(path)}')
 
 
@@ -84,7 +89,7 @@ def _last_validation(runner: Runner) -> dict[str, float]:
     return {
         name.removeprefix('val/'): buffer.current()
         for name, buffer in scalars.items()
-        if name.startswith('val/') and 'time' not in name
+        if name.startswith('val/') and name not in ('val/time', 'val/data_time')
     }
 
 
@@ -92,19 +97,23 @@ def _is_run(scalars: Path) -> bool:
     return re.fullmatch(r'\d{8}_\d{6}', scalars.parts[-3]) is not None
 
 
-def _is_detection(dataset) -> bool:
-    return hasattr(dataset, 'get_data_info') and 'instances' in dataset.get_data_info(0)
+def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path | None:
+    """Ground truth beside prediction for images spread evenly over a detection data set.
 
-
-def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path:
-    """Ground truth beside prediction for images spread evenly over the data set."""
+    None for data or models that have no boxes.
+    """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     model.eval()
     samples = []
     for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int):
-        info, data = dataset.get_data_info(int(index)), dataset[int(index)]
+        info = dataset.get_data_info(int(index))
+        if any('bbox' not in instance for instance in info.get('instances', [{}])):
+            return None
+        data = dataset[int(index)]
         with torch.no_grad():
             sample = model.test_step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
+        if 'pred_instances' not in sample:
+            return None
         boxes = [instance['bbox'] for instance in info['instances']]
         samples.append(
             dict(
@@ -121,10 +130,9 @@ def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path:
     return draw_prediction_sheet(samples, dataset.metainfo['classes'], out_png, score_thr=0.5)
 
 
-def _write_results(runner: Runner, work_dir: Path, metrics: dict, seconds: float, command: str) -> Path:
+def _write_results(runner: Runner, path: Path, metrics: dict, seconds: float, command: str) -> None:
     """Every number with what it takes to get it again."""
-    path = work_dir / 'results.json'
-    numbers = {k: (None if isinstance(v, float) and math.isnan(v) else v) for k, v in metrics.items()}
+    numbers = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in metrics.items()}
     record = dict(
         command=command,
         date=datetime.date.today().isoformat(),
@@ -137,8 +145,8 @@ def _write_results(runner: Runner, work_dir: Path, metrics: dict, seconds: float
         versions={name: _version(name) for name in _PACKAGES},
         metrics=numbers,
     )
-    path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
-    return path
+    text = json.dumps(record, indent=2, default=lambda value: getattr(value, 'tolist', value.__str__)())
+    path.write_text(text + '\n', encoding='utf-8')
 
 
 def _processor() -> str:

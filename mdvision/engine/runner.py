@@ -5,8 +5,9 @@ import logging
 import torch
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner as HostRunner
+from mmengine.runner.checkpoint import _load_checkpoint
 
 from mdvision.console import ConsoleFilter, say
 from mdvision.errors import UserError
@@ -14,7 +15,11 @@ from mdvision.errors import UserError
 from .checkpoint import load_weights, read_checkpoint
 from .progress import ProgressLog
 
-__all__ = ['Runner']
+__all__ = ['DivergedError', 'Runner']
+
+
+class DivergedError(UserError):
+    """The loss of this process became NaN or infinite."""
 
 
 class Runner(HostRunner):
@@ -36,16 +41,18 @@ class Runner(HostRunner):
                 handler.setFormatter(logging.Formatter('%(message)s'))
         return logger
 
-    def build_log_processor(self, log_processor) -> ProgressLog:
-        settings = {k: v for k, v in dict(log_processor).items() if k not in ('type', '_scope_')}
-        return ProgressLog(**settings)
+    def build_log_processor(self, log_processor):
+        if isinstance(log_processor, dict) and log_processor.get('type', 'LogProcessor') == 'LogProcessor':
+            settings = {k: v for k, v in log_processor.items() if k not in ('type', '_scope_')}
+            return ProgressLog(**settings)
+        return super().build_log_processor(log_processor)
 
-    def build_optim_wrapper(self, optim_wrapper) -> OptimWrapper:
-        if isinstance(optim_wrapper, OptimWrapper):
-            return optim_wrapper
+    def build_optim_wrapper(self, optim_wrapper) -> OptimWrapper | OptimWrapperDict:
+        if isinstance(optim_wrapper, OptimWrapper | OptimWrapperDict):
+            return optim_wrapper  # built and guarded before: resuming asks again
         wrapper = super().build_optim_wrapper(optim_wrapper)
-        if isinstance(wrapper, OptimWrapper):
-            self._guard_updates(wrapper)
+        for one in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
+            self._guard_updates(one)
         return wrapper
 
     def _guard_updates(self, wrapper: OptimWrapper) -> None:
@@ -54,7 +61,7 @@ class Runner(HostRunner):
 
         def update_params(loss: torch.Tensor, *args, **kwargs) -> None:
             if not torch.isfinite(loss.detach()).all():
-                raise UserError(
+                raise DivergedError(
                     f'The loss became {loss.detach().item()} at iteration {self.iter + 1}; the weights are '
                     'still those of the last good iteration and nothing was saved from this one. Usual '
                     'causes: a learning rate too high (optim_wrapper.optimizer.lr), no warm-up, no '
@@ -70,7 +77,11 @@ class Runner(HostRunner):
         Raises:
             UserError: when the file is damaged or too little of it matches.
         """
-        checkpoint = read_checkpoint(filename, map_location)
+        if '://' in filename:  # a model zoo: mmengine knows how to fetch it, through our safe loader
+            checkpoint = _load_checkpoint(filename, map_location=map_location)
+            checkpoint = checkpoint if 'state_dict' in checkpoint else dict(state_dict=checkpoint)
+        else:
+            checkpoint = read_checkpoint(filename, map_location)
         # mmengine would execute this text when resuming.
         checkpoint.setdefault('meta', {}).pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)

@@ -40,10 +40,13 @@ def _step(path: Path) -> int:
 
 def set_earlier_run_aside(work_dir: Path) -> Path | None:
     """Move checkpoints and logs of an earlier run to a folder below, so that a new run mixes with none."""
-    files = [*work_dir.glob('*.pth'), *work_dir.glob('last_checkpoint')]
+    if not work_dir.is_dir():
+        return None
+    # Checkpoints as mmengine names them, and its folders of logs; nothing that a user put there.
+    ours = r'((epoch|iter)_\d+|best_.*)\.pth|last_checkpoint|\d{8}_\d{6}'
+    files = [path for path in work_dir.iterdir() if re.fullmatch(ours, path.name)]
     if not files:
         return None
-    files += [path for path in work_dir.iterdir() if re.fullmatch(r'\d{8}_\d{6}', path.name)]  # its logs
     aside = work_dir / f'earlier_{time.strftime("%Y%m%d_%H%M%S")}'
     aside.mkdir()
     for file in files:

@@ -29,6 +29,12 @@ def cfg():
         ('train_dataloader.dataset.pipeline.2.prob=0', 0),
         ('train_dataloader.drop_last=True', True),
         ('load_from=None', None),
+        ('optim_wrapper.clip_grad.norm_type=1', 1),
+        ("optim_wrapper.paramwise_cfg.custom_keys={'a': 1}", {'a': 1}),
+        ('env_cfg.dist_cfg.timeout=60', 60),
+        ("default_hooks.stop={'type': 'EarlyStoppingHook'}", {'type': 'EarlyStoppingHook'}),
+        ('train_cfg.val_begin=2', 2),
+        ('model.neck.norm_cfg.requires_grad=False', False),
         ("optim_wrapper.clip_grad={'max_norm': 1}", {'max_norm': 1}),
     ],
 )
@@ -53,7 +59,9 @@ def test_a_value_arrives_with_its_type(cfg, override, expected):
         ('train_cfg', 'expected key=value'),
         ('train_cfg.max_epochs.x=1', 'train_cfg.max_epochs is .* no keys below'),
         ('param_scheduler.9.T_max=1', 'a list of 2; expected an index'),
-        ('optim_wrapper.optimizer.lr=1e-2x', "expected a number like 0.00.*, got '1e-2x'"),
+        ('optim_wrapper.optimizer.lr=1e-2x', "expected a value like 0.00.*, got '1e-2x'"),
+        ('auto_scale_lr.enable=no', "expected a value like True, got 'no'"),
+        ('model.backbone=resnet', "expected a value like a dict, got 'resnet'"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(cfg, override, message):

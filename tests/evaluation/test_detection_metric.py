@@ -296,9 +296,7 @@ def test_table_has_one_row_a_class_a_mean_and_names_the_classes_without_objects(
 
 def test_table_is_logged_only_where_it_is_wanted(monkeypatch):
     logged = []
-    monkeypatch.setattr(
-        'mdvision.evaluation.detection_metric.print_log', lambda text, **_: logged.append(text)
-    )
+    monkeypatch.setattr('mdvision.evaluation.detection_metric.say', logged.append)
     evaluate([sample_of(perfect_image())], evaluator=evaluator_of(print_table=False))
     assert logged == []
     evaluate([sample_of(perfect_image())], evaluator=evaluator_of(print_table=True))
@@ -347,9 +345,7 @@ def test_a_label_outside_the_classes_is_refused(key, culprit):
 
 def test_ground_truth_far_outside_the_image_is_warned_about(monkeypatch):
     logged = []
-    monkeypatch.setattr(
-        'mdvision.evaluation.detection_metric.print_log', lambda text, **_: logged.append(text)
-    )
+    monkeypatch.setattr('mdvision.evaluation.detection_metric.say', logged.append)
     evaluate([sample_of(perfect_image(), ori_shape=(60, 60))])
     assert logged == []
     evaluate([sample_of(perfect_image()), sample_of(perfect_image(), img_id='b', ori_shape=(50, 60))])

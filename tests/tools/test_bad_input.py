@@ -104,9 +104,9 @@ def test_an_empty_split(tmp_path):
 
 
 def test_more_classes_than_the_head(tmp_path, mini_voc):
-    options = on(mini_voc, 'model.roi_head.bbox_head.num_classes=3')
+    options = on(mini_voc, 'model.roi_head.bbox_head.num_classes=4')
     error = run('train.py', MINI, '--work-dir', tmp_path, *options).stderr
-    assert 'model.roi_head.bbox_head.num_classes is 3, but the training set has 4 classes' in error
+    assert 'model.roi_head.bbox_head.num_classes is 4, but the training set has 3 classes' in error
 
 
 def test_a_class_that_no_registry_has(tmp_path, mini_voc):

@@ -62,7 +62,7 @@ class EMANet(AttentionResNet):
                 'EMANet: conv2 is taken by its multi-scale attention; use AttentionResNet(conv2=...) '
                 'for another module.'
             )
-        if 'stage_blocks' not in kwargs and depth not in (50, 101, 152):
+        if depth not in (50, 101, 152):
             raise UserError(f'EMANet: depth must be 50, 101 or 152 (bottlenecks), got {depth!r}.')
         conv2 = [
             dict(

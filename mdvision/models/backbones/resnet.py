@@ -242,6 +242,11 @@ class AttentionResNet(BaseModule):
         channels, stride = base_channels, stem_stride * (2 if pool else 1)
         all_channels, all_strides = [], []
         blocks = stage_blocks or default_blocks
+        if len(blocks) < num_stages:
+            raise UserError(
+                f'{type(self).__name__}: stage_blocks needs one number for each of {num_stages} stages, '
+                f'got {tuple(blocks)}.'
+            )
         for index in range(num_stages):
             width, stage_stride = base_channels * 2**index, 1 if index == 0 else 2
             stage = build_stage(
