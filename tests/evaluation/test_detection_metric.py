@@ -345,7 +345,9 @@ def test_a_label_outside_the_classes_is_refused(key, culprit):
 
 def test_ground_truth_far_outside_the_image_is_warned_about(monkeypatch):
     logged = []
-    monkeypatch.setattr('mdvision.evaluation.detection_metric.say', logged.append)
+    monkeypatch.setattr(
+        'mdvision.evaluation.detection_metric.print_log', lambda text, **_: logged.append(text)
+    )
     evaluate([sample_of(perfect_image(), ori_shape=(60, 60))])
     assert logged == []
     evaluate([sample_of(perfect_image()), sample_of(perfect_image(), img_id='b', ori_shape=(50, 60))])
