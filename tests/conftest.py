@@ -8,14 +8,12 @@ from mmengine.registry import DefaultScope
 
 import mdvision  # noqa: F401
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(scope='session')
 def real_data() -> Path:
     """The folder with the real data sets (MDVISION_DATA), or a skip where there is none."""
-    folder = Path(os.environ.get('MDVISION_DATA', ROOT.parent / 'shared' / 'data'))
-    if not folder.is_dir():
+    folder = Path(os.environ.get('MDVISION_DATA', ''))
+    if not os.environ.get('MDVISION_DATA') or not folder.is_dir():
         pytest.skip('no real data: set MDVISION_DATA to the folder that holds them')
     return folder
 

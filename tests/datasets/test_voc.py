@@ -302,13 +302,11 @@ def test_split_without_a_slash_sub_data_root_and_odd_names(tmp_path, monkeypatch
 
 
 @pytest.mark.realdata
-def test_blood_cells(summary):
+def test_blood_cells(summary, real_data):
     """BCCD: real label noise. Two boxes of zero size must be named."""
-    base = os.environ.get('MDVISION_DATA') or Path(__file__).parents[3] / 'shared' / 'data'
-    root = Path(base) / 'bccd'
-    if not root.is_dir():
-        pytest.skip('no BCCD data: set MDVISION_DATA')
-    data = VOCDataset(str(root), 'ImageSets/Main/trainval.txt', {'classes': ('RBC', 'WBC', 'Platelets')})
+    data = VOCDataset(
+        str(real_data / 'bccd'), 'ImageSets/Main/trainval.txt', {'classes': ('RBC', 'WBC', 'Platelets')}
+    )
     assert len(data) == 292
     assert sum(len(info['instances']) for info in data) == 3943 - 2
     assert 'boxes 1-based (auto: none begins at 0)' in summary()
