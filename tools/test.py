@@ -27,6 +27,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == '__main__':
     args = parse_args()
-    from mdvision.engine import launch
+    from mdvision.engine import faults, launch
 
-    sys.exit(launch.main(launch.test, args))
+    sys.exit(faults.run(launch.test, args))

@@ -2,92 +2,29 @@
 
 import argparse
 import os
-import re
 import shlex
 import sys
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger
-from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, Registry
 
 import mdvision
-from mdvision.console import import_host, quiet_third_parties, say
-from mdvision.errors import UserError, did_you_mean
+from mdvision.console import import_host, say
+from mdvision.errors import UserError
 
-from .checkpoint import read_checkpoint, use_safe_loading
+from .checkpoint import read_checkpoint
 from .cpu import available_cores, plan_cpu
-from .distributed import finish_distributed, launcher_of, local_processes, prepare_distributed
+from .distributed import launcher_of, local_processes, prepare_distributed
 from .overrides import apply_overrides, load_config
 from .report import write_report
-from .runner import DivergedError, Runner
+from .runner import Runner
 from .work_dir import find_resumable, set_earlier_run_aside
 
-__all__ = ['main', 'test', 'train']
-
-
-def main(command: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
-    """Run ``command`` and turn faults into one readable message; returns the exit status."""
-    quiet_third_parties()
-    use_safe_loading()
-    try:
-        command(args)
-        finish_distributed()
-    except UserError as error:
-        if args.debug:
-            raise
-        # A fault of the input is the same in every process: one of them speaks.
-        if os.environ.get('RANK', '0') == '0' or isinstance(error, DivergedError):
-            _complain(str(error))
-        return 1
-    except KeyboardInterrupt:
-        _complain('interrupted.' + ' Continue with --resume.' * (command is train))
-        return 130
-    except Exception as error:
-        if args.debug:
-            raise
-        _complain(_describe(error))
-        return 1
-    return 0
-
-
-def _complain(text: str) -> None:
-    process = f' in process {os.environ["RANK"]}' if int(os.environ.get('WORLD_SIZE', '1')) > 1 else ''
-    print(f'\nError{process}: {text}', file=sys.stderr, flush=True)
-
-
-def _describe(error: Exception) -> str:
-    """What went wrong and where; the traceback goes to the log file of the run, if there is one."""
-    if MMLogger._instance_dict:
-        MMLogger.get_current_instance().info(traceback.format_exc())
-    if isinstance(error, KeyError) and (
-        found := re.search(r'(\S+) is not in the (\S+) registry', str(error))
-    ):
-        name = found[1].strip('\'"')
-        known = {
-            n for registry in (MODELS, DATASETS, METRICS, HOOKS, TRANSFORMS) for n in _all_names(registry)
-        }
-        near = did_you_mean(name.rsplit('.', 1)[-1], known)
-        return f'type={name!r}: no such class is registered ({found[2]}).{near}'
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f'{type(error).__name__}: {str(error) or "no message"}\n  at {last.filename}:{last.lineno} in '
-        f'{last.name}; run again with --debug for the whole traceback.'
-    )
-
-
-def _all_names(registry: Registry) -> set[str]:
-    """The names in a registry and the registries below it, with the scope that configs write."""
-    names = set(registry.module_dict)
-    for child in registry.children.values():
-        names |= _all_names(child)
-    return names
+__all__ = ['test', 'train']
 
 
 def train(args: argparse.Namespace) -> None:

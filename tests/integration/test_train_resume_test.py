@@ -55,6 +55,13 @@ def test_a_detector_trains_resumes_and_is_tested(mini_voc, tmp_path):
     assert 'mAP at IoU 0.5 (VOC, area)' in printed
     assert re.search(r'^circle +\d+', printed, re.MULTILINE)
 
+    # Another order of the classes would turn every label into another one.
+    overrides = detector(mini_voc, tmp_path / 'test', 2)[1:]
+    other_order = "test_dataloader.dataset.metainfo.classes=('cross','circle','triangle')"
+    result = start_tool('test.py', MINI, tmp_path / 'epoch_2.pth', *overrides, other_order)
+    assert result.returncode == 1
+    assert "was trained on the classes ('circle', 'cross', 'triangle')" in result.stderr
+
 
 @pytest.mark.slow
 def test_a_second_run_keeps_the_checkpoints_of_the_first(write_classifier, tmp_path):

@@ -77,6 +77,14 @@ def test_a_checkpoint_of_another_model(tmp_path, mini_voc):
     assert 'tensors matched' in error
 
 
+def test_starting_from_a_checkpoint_that_would_be_moved_away(tmp_path, mini_voc):
+    options = on(mini_voc, f'load_from={tmp_path / "epoch_1.pth"}')
+    torch.save(dict(a=torch.zeros(1)), tmp_path / 'epoch_1.pth')
+    error = run('train.py', MINI, '--work-dir', tmp_path, *options).stderr
+    assert 'lies in the work dir of this run' in error
+    assert (tmp_path / 'epoch_1.pth').is_file()
+
+
 def test_a_class_list_that_does_not_fit(tmp_path, mini_voc):
     for xml in (mini_voc / 'Annotations').glob('train*'):
         xml.write_text(xml.read_text().replace('>cross<', '>Cross<').replace('>circle<', '>ring<'))
