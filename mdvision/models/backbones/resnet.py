@@ -6,6 +6,7 @@ Papers: Deep Residual Learning, https://arxiv.org/abs/1512.03385; the slots take
 Shapes: B batch, Cin block input channels, P block width, H x W map, s stride.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
@@ -51,7 +52,7 @@ def _conv2(cfg: Slot, width: int, stride: int) -> nn.Module:
     return _build_slot(cfg, width, 'conv2', stride=stride)
 
 
-class _Block(nn.Module):
+class _Block(nn.Module, ABC):
     """What both residual blocks share: the shortcut, the attention slot, checkpointing."""
 
     expansion: int
@@ -77,11 +78,13 @@ class _Block(nn.Module):
             )
         self.with_cp = with_cp
 
+    @abstractmethod
     def _build_residual(self, in_channels: int, width: int, stride: int, conv2: Slot) -> None:
-        raise NotImplementedError
+        """Make the layers of the residual branch."""
 
+    @abstractmethod
     def residual(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The residual branch up to its last norm, before attention and addition."""
 
     def _forward(self, x: Tensor) -> Tensor:
         out = self.residual(x)
