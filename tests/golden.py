@@ -4,14 +4,19 @@ A fixture (``tests/data/golden/*.npz``) holds what the authors' implementation a
 for weights that are a function of each parameter's official name and shape alone. The rule, first
 match wins, with n ~ N(0, 1) and u ~ U[0.5, 1.5) from ``PCG64(crc32(name))``:
 
-* integers: zeros; ``running_var``: u; ``running_mean``: 0.1 n;
+* integers: zeros; ``running_var``: u; ``running_mean``: 0.1 n; ``scale``: 3 + 0.5 n;
+  ``temperature``: 1 + 0.1 n; ``lambda_...``: 0.2 n; ``cls_token``, ``positional_embeddings``: 0.5 n;
 * per-channel vectors (at most one axis, or (1, C, 1, 1)): ``...weight`` 1 + 0.1 n, ``...bias``
   0.1 n, others 0.2 n;
 * everything else: gain * n / sqrt(product of all axes but the first).
+
+Tables that a model computes by itself (filters, fixed positions) are not among the weights.
 """
 
 import json
+import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +24,10 @@ import numpy as np
 import torch
 
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
+
+_COMPUTED = re.compile(r'(^|\.)dct_layer\.weight$|^pos_embed(_\d+)?$')
+# A norm that DEMS-ViT registers under two names has one value, that of the second name.
+_TWIN = re.compile(r'^norm_merge(\d+)\.')
 
 
 @dataclass
@@ -30,20 +39,14 @@ class Golden:
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The weights under the authors' names."""
         return {
-            name: _weight(name, shape, dtype, self.meta['gain'])
+            name: _weight(name, shape, dtype, self.meta.get('gain', 1.0))
             for name, shape, dtype in self.meta['state_dict']
+            if not _COMPUTED.search(name)
         }
 
     @property
     def images(self) -> torch.Tensor:
-        """(B, 3, H, W): half-amplitude noise plus a 4x4 pattern of blocks for each channel."""
-        batch, channels, height, width = self.meta['input_shape']
-        rng = np.random.Generator(np.random.PCG64(self.meta['input_seed']))
-        noise = rng.standard_normal((batch, channels, height, width))
-        blocks = rng.standard_normal((batch, channels, 4, 4))
-        rows, columns = 4 * np.arange(height) // height, 4 * np.arange(width) // width
-        images = 0.5 * noise + blocks[:, :, rows][:, :, :, columns]
-        return torch.from_numpy(images.astype(np.float32))
+        return _images(self.meta['input_seed'], self.meta['input_shape'])
 
     @property
     def labels(self) -> torch.Tensor:
@@ -61,9 +64,34 @@ def load(name: str) -> Golden:
     return golden
 
 
+def load_modules(name: str) -> dict[str, Golden]:
+    """The fixtures of single modules in a file, by key; ``meta`` is that of the module."""
+    with np.load(GOLDEN / f'{name}.npz', allow_pickle=False) as file:
+        arrays = {key: file[key] for key in file.files}
+    modules = {}
+    for meta in json.loads(str(arrays.pop('meta')))['modules']:
+        prefix = meta['key'] + '/'
+        own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+        modules[meta['key']] = golden = Golden(meta, own)
+        assert _checksum(golden.state_dict) == meta['weights_crc32'], 'the weight rule went wrong'
+    return modules
+
+
+def _images(seed: int, shape: list[int]) -> torch.Tensor:
+    """(B, C, H, W): half-amplitude noise plus a 4x4 pattern of blocks for each channel."""
+    batch, channels, height, width = shape
+    rng = np.random.Generator(np.random.PCG64(seed))
+    noise = rng.standard_normal((batch, channels, height, width))
+    blocks = rng.standard_normal((batch, channels, 4, 4))
+    rows, columns = 4 * np.arange(height) // height, 4 * np.arange(width) // width
+    images = 0.5 * noise + blocks[:, :, rows][:, :, :, columns]
+    return torch.from_numpy(images.astype(np.float32))
+
+
 def _weight(name: str, shape: list[int], dtype: str, gain: float) -> torch.Tensor:
     if not dtype.startswith('float'):
         return torch.zeros(shape, dtype=getattr(torch, dtype))
+    name = _TWIN.sub(r'mlp\1.norm.', name)
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
     last = name.rsplit('.', 1)[-1]
     if last == 'running_var':
@@ -73,6 +101,14 @@ def _weight(name: str, shape: list[int], dtype: str, gain: float) -> torch.Tenso
         vector = len(shape) <= 1 or (len(shape) == 4 and shape[0] == 1 and shape[2:] == [1, 1])
         if last == 'running_mean':
             value = 0.1 * n
+        elif last == 'scale':
+            value = 3 + 0.5 * n
+        elif last == 'temperature':
+            value = 1 + 0.1 * n
+        elif last.startswith('lambda_'):
+            value = 0.2 * n
+        elif last in ('cls_token', 'positional_embeddings'):
+            value = 0.5 * n
         elif vector and last.endswith('weight'):
             value = 1 + 0.1 * n
         elif vector and last.endswith('bias'):
@@ -93,9 +129,11 @@ def _checksum(state: dict[str, torch.Tensor]) -> int:
 
 
 def check_stage(golden: Golden, stage: str, value: torch.Tensor) -> None:
-    """Compare the shape and the means of a map (B, C, H, W) in float64 with the fixture."""
+    """Compare the shape and the means of a map (B, C, H, W) or of tokens (B, N, D) in float64."""
     assert list(value.shape) == golden.arrays[f'stage/{stage}/shape'].tolist(), stage
     value = value.detach()
+    if value.dim() == 3:
+        value = value.transpose(1, 2)[..., None]  # (B, D, N, 1)
     for key, mean in (
         ('chan_mean', value.mean((0, 2, 3))),
         ('pos_mean', value.mean((0, 1))),
@@ -104,7 +142,64 @@ def check_stage(golden: Golden, stage: str, value: torch.Tensor) -> None:
         want = golden.tensor(f'stage/{stage}/{key}')
         # The fixture stores float32, so its own rounding is 6e-8 of the value.
         allowed = 1e-6 * want.abs() + 1e-6 * want.abs().max()
-        assert ((mean - want).abs() <= allowed).all(), f'{stage} {key}'
+        assert ((mean.reshape(want.shape) - want).abs() <= allowed).all(), f'{stage} {key}'
+
+
+def check_close(got: torch.Tensor, want: torch.Tensor, what: str) -> None:
+    """Equal shapes, and values in float64 within 1e-6 of the largest wanted one (1 at least)."""
+    assert got.shape == want.shape, f'{what}: {tuple(got.shape)} instead of {tuple(want.shape)}'
+    error = (got.detach() - want).abs().max().item()
+    assert error <= 1e-6 * max(1.0, want.abs().max().item()), f'{what}: off by {error}'
+
+
+def check_module(
+    golden: Golden,
+    module: torch.nn.Module,
+    rename: Callable[[str], str] = lambda name: name,
+    forward: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor] | None = None,
+) -> None:
+    """Compare a single module in float64: outputs, gradients, and batch norm statistics.
+
+    Args:
+        golden: one entry of :func:`load_modules`.
+        module: our module, fresh; it gets the weights of the fixture.
+        rename: the authors' parameter name -> ours.
+        forward: calls the module on the input of the fixture and gives an output as the fixture
+            has it; by default ``module(x)``.
+    """
+    forward = forward or (lambda module, x: module(x))
+    meta = golden.meta
+    module.load_state_dict({rename(name): tensor for name, tensor in golden.state_dict.items()}, strict=True)
+    module.double()
+
+    def output(x: torch.Tensor) -> torch.Tensor:
+        if meta['squeeze_last']:
+            x = x.squeeze(-1)
+        return forward(module, x)
+
+    images = _images(meta['input_seed'], meta['input_shape']).double()
+    with torch.no_grad():
+        module.eval()
+        check_close(output(images), golden.tensor('eval'), 'eval output')
+    module.train()
+    images.requires_grad_()
+    got = output(images)
+    if 'train' in golden.arrays:
+        check_close(got, golden.tensor('train'), 'train output')
+    shape = [*got.shape, 1, 1, 1][: max(4, got.dim())]
+    (got * _images(meta['cotangent_seed'], shape).double().reshape(got.shape)).sum().backward()
+    check_close(images.grad.norm(), golden.tensor('input_grad_norm'), 'norm of the input gradient')
+    check_close(images.grad.flatten()[:64], golden.tensor('input_grad_first'), 'input gradient')
+    parameters = dict(module.named_parameters())
+    for name, norm in zip(meta['param_names'], golden.arrays['grad_norm'].astype(float), strict=True):
+        gradient = parameters[rename(name)].grad
+        assert gradient is not None, name
+        allowed = 1e-6 * norm + 1e-9 * golden.arrays['grad_norm'].max()
+        assert abs(gradient.norm().item() - norm) <= allowed, f'gradient of {name}'
+    state = module.state_dict()
+    for name, total in zip(meta['buffers'], golden.tensor('train_running_sum'), strict=True):
+        if not _COMPUTED.search(name):
+            check_close(state[rename(name)].double().sum(), total, name)
 
 
 def check_gradients(golden: Golden, gradients: dict[str, torch.Tensor | None]) -> None:

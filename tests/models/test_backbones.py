@@ -173,7 +173,7 @@ def test_our_attention_works_as_a_plugin_of_mmdets_resnet():
         (lambda: AttentionResNet(num_stages=3, out_indices=(3,)), 'stages 0 to 2'),
         (lambda: AttentionResNet(frozen_stages=5), 'frozen_stages must be -1 .* got 5'),
         (lambda: AttentionResNet(attention=dict(type='SqueezeExcit')), "Did you mean 'SqueezeExcite'"),
-        (lambda: AttentionResNet(attention=[None]), 'four entries .* got 1'),
+        (lambda: AttentionResNet(attention=[None]), '4 entries .* got 1'),
         (lambda: EMANet(base_channels=20), 'which groups=2 does not divide'),
         (lambda: EMANet(base_channels=32), 'Use gate_reduction=8 or less'),
         (lambda: EMANet(groups='tiny'), "groups must be one of .* got 'tiny'"),

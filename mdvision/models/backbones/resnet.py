@@ -9,35 +9,15 @@ Shapes: B batch, Cin block input channels, P block width, H x W map, s stride.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
-from mdvision.errors import UserError, did_you_mean
+from mdvision.errors import UserError
 from mdvision.registry import MODELS
 
-from ..layers import he_out_
+from ..layers import Slot, build_slot, he_out_, slot_per_stage
+from .base import Backbone, Stage
 
 __all__ = ['AttentionResNet', 'build_stage']
-
-# One slot: None keeps it plain; a dict configures a registered module.
-Slot = dict | None
-
-
-def _build_slot(cfg: Slot, channels: int, slot: str, **kwargs) -> nn.Module:
-    """Build the module of a slot; ``channels`` is its first argument by our convention."""
-    cfg = dict(cfg)
-    name = cfg.pop('type', None)
-    layer = MODELS.get(name) if isinstance(name, str) else name
-    if layer is None:
-        raise UserError(
-            f'{slot}={{"type": {name!r}}}: no such module is registered.'
-            + did_you_mean(str(name).rsplit('.', 1)[-1], MODELS.module_dict)
-            + ' A module of your own needs @MODELS.register_module() (from mdvision.registry) and its '
-            "file in the config's custom_imports; see docs/add_an_attention.md."
-        )
-    return layer(channels, **cfg, **kwargs)
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
@@ -49,11 +29,11 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1
 def _conv2(cfg: Slot, width: int, stride: int) -> nn.Module:
     if cfg is None:
         return _conv(width, width, 3, stride)
-    return _build_slot(cfg, width, 'conv2', stride=stride)
+    return build_slot(cfg, width, 'conv2', stride=stride)
 
 
 class _Block(nn.Module, ABC):
-    """What both residual blocks share: the shortcut, the attention slot, checkpointing."""
+    """What both residual blocks share: the shortcut and the attention slot."""
 
     expansion: int
 
@@ -64,19 +44,17 @@ class _Block(nn.Module, ABC):
         stride: int = 1,
         attention: Slot = None,
         conv2: Slot = None,
-        with_cp: bool = False,
     ):
         super().__init__()
         out_channels = width * self.expansion
         self.relu = nn.ReLU(inplace=True)
         self._build_residual(in_channels, width, stride, conv2)
-        self.attention = None if attention is None else _build_slot(attention, out_channels, 'attention')
+        self.attention = None if attention is None else build_slot(attention, out_channels, 'attention')
         self.downsample = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(
                 _conv(in_channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels)
             )
-        self.with_cp = with_cp
 
     @abstractmethod
     def _build_residual(self, in_channels: int, width: int, stride: int, conv2: Slot) -> None:
@@ -86,18 +64,13 @@ class _Block(nn.Module, ABC):
     def residual(self, x: Tensor) -> Tensor:
         """The residual branch up to its last norm, before attention and addition."""
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, Cin, H, W) -> (B, P * expansion, H/s, W/s)."""
         out = self.residual(x)
         if self.attention is not None:
             out = self.attention(out)
         shortcut = x if self.downsample is None else self.downsample(x)
         return self.relu(out + shortcut)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, Cin, H, W) -> (B, P * expansion, H/s, W/s)."""
-        if self.with_cp and x.requires_grad:
-            return checkpoint(self._forward, x, use_reentrant=False)
-        return self._forward(x)
 
 
 class BasicBlock(_Block):
@@ -150,29 +123,17 @@ def build_stage(
     attention: Slot = None,
     conv2: Slot = None,
     with_cp: bool = False,
-) -> nn.Sequential:
+) -> Stage:
     """``num_blocks`` blocks of the same width; the first one carries the stride."""
     blocks = []
     for index in range(num_blocks):
-        blocks.append(block(in_channels, width, stride if index == 0 else 1, attention, conv2, with_cp))
+        blocks.append(block(in_channels, width, stride if index == 0 else 1, attention, conv2))
         in_channels = width * block.expansion
-    return nn.Sequential(*blocks)
-
-
-def _per_stage(value: Slot | Sequence[Slot], name: str) -> list[Slot]:
-    """One entry for each of the four stages from one dict (all stages) or four entries."""
-    if value is None or isinstance(value, dict):
-        return [value] * 4
-    if len(value) != 4:
-        raise UserError(
-            f'{name} must be one dict for all stages, or four entries (None keeps a stage plain), '
-            f'got {len(value)} entries.'
-        )
-    return list(value)
+    return Stage(*blocks, with_cp=with_cp)
 
 
 @MODELS.register_module()
-class AttentionResNet(BaseModule):
+class AttentionResNet(Backbone):
     """ResNet whose blocks have a slot for attention and a slot in place of the 3x3 convolution.
 
     The output is a tuple of maps, one for each of ``out_indices``; their channels and strides are
@@ -189,8 +150,9 @@ class AttentionResNet(BaseModule):
         stage_blocks: blocks of the four stages, instead of those that ``depth`` stands for.
         base_channels: width of the first stage; it doubles from stage to stage.
         in_channels: channels of the image.
-        num_stages: how many stages are built (C4 detectors use three).
-        out_indices: the stages to return, counted from 0; the last stage built by default.
+        num_stages: how many stages are built (C4 detectors use three); by default as many as
+            ``out_indices`` needs.
+        out_indices: the stages to return, counted from 0; the last stage by default.
         frozen_stages: -1 trains everything; 0 freezes the stem; n the stem and the first n stages.
         norm_eval: keep every batch norm in evaluation mode during training.
         with_cp: recompute the blocks in the backward pass to save memory.
@@ -219,22 +181,23 @@ class AttentionResNet(BaseModule):
         stage_blocks: Sequence[int] | None = None,
         base_channels: int = 64,
         in_channels: int = 3,
-        num_stages: int = 4,
+        num_stages: int | None = None,
         out_indices: Sequence[int] | None = None,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ):
-        super().__init__(init_cfg)
-        out_indices = (num_stages - 1,) if out_indices is None else tuple(out_indices)
-        self._check(depth, stem, num_stages, out_indices, frozen_stages)
+        if num_stages is None:
+            num_stages = 4 if out_indices is None else min(4, max(out_indices, default=3) + 1)
+        self._check(depth, stem, num_stages)
+        if out_indices is None:
+            out_indices = (num_stages - 1,)
+        super().__init__(num_stages, out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
         block, default_blocks = self.arch_settings[depth]
-        attention, conv2 = _per_stage(attention, 'attention'), _per_stage(conv2, 'conv2')
+        attention = slot_per_stage(attention, 'attention', 4)
+        conv2 = slot_per_stage(conv2, 'conv2', 4)
         self.num_stages = num_stages
-        self.out_indices = out_indices
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
 
         kernel_size, stem_stride, pool = self.stem_settings[stem]
         self.conv1 = _conv(in_channels, base_channels, kernel_size, stem_stride)
@@ -259,11 +222,9 @@ class AttentionResNet(BaseModule):
             channels, stride = width * block.expansion, stride * stage_stride
             all_channels.append(channels)
             all_strides.append(stride)
-        self.out_channels = tuple(all_channels[i] for i in out_indices)
-        self.out_strides = tuple(all_strides[i] for i in out_indices)
-        self._freeze_stages()
+        self._declare_outputs(all_channels, all_strides)
 
-    def _check(self, depth, stem, num_stages, out_indices, frozen_stages) -> None:
+    def _check(self, depth, stem, num_stages) -> None:
         name = type(self).__name__
         if depth not in self.arch_settings:
             raise UserError(f'{name}: depth must be one of {sorted(self.arch_settings)}, got {depth!r}.')
@@ -271,34 +232,10 @@ class AttentionResNet(BaseModule):
             raise UserError(f'{name}: stem must be one of {sorted(self.stem_settings)}, got {stem!r}.')
         if not 1 <= num_stages <= 4:
             raise UserError(f'{name}: num_stages must be 1 to 4, got {num_stages}.')
-        if not out_indices or not set(out_indices) <= set(range(num_stages)):
-            raise UserError(
-                f'{name}: out_indices must be stages 0 to {num_stages - 1} (num_stages={num_stages}), '
-                f'got {out_indices}.'
-            )
-        if not -1 <= frozen_stages <= num_stages:
-            raise UserError(f'{name}: frozen_stages must be -1 (none) to {num_stages}, got {frozen_stages}.')
 
-    def _frozen_modules(self) -> list[nn.Module]:
-        if self.frozen_stages < 0:
-            return []
-        stages = [getattr(self, f'layer{i}') for i in range(1, self.frozen_stages + 1)]
-        return [self.conv1, self.bn1, *stages]
-
-    def _freeze_stages(self) -> None:
-        for module in self._frozen_modules():
-            module.eval()
-            module.requires_grad_(False)
-
-    def train(self, mode: bool = True):
-        """Training mode, except for frozen stages and, with ``norm_eval``, the norms."""
-        super().train(mode)
-        self._freeze_stages()
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm) or getattr(module, 'follow_norm_eval', False):
-                    module.eval()
-        return self
+    def _stem_and_stages(self):
+        stages = [[getattr(self, f'layer{i}')] for i in range(1, self.num_stages + 1)]
+        return [[self.conv1, self.bn1], *stages]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> tuple of (B, out_channels[i], H / out_strides[i], W / out_strides[i])."""

@@ -1,6 +1,7 @@
 """Parts shared by two or more networks."""
 
 from .init import he_out_
+from .slot import Slot, build_slot, slot_per_stage
 from .soft_ban import SoftBAN
 
-__all__ = ['SoftBAN', 'he_out_']
+__all__ = ['Slot', 'SoftBAN', 'build_slot', 'he_out_', 'slot_per_stage']

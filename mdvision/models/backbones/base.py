@@ -1,0 +1,111 @@
+"""The contract of every backbone, in one place: what it declares, and what it freezes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from mdvision.errors import UserError
+
+__all__ = ['Backbone', 'Stage', 'run_block']
+
+
+def run_block(block: nn.Module, x: Tensor, with_cp: bool) -> Tensor:
+    """``block(x)``; with ``with_cp`` its inner tensors are recomputed in the backward pass."""
+    if with_cp and x.requires_grad:
+        return checkpoint(block, x, use_reentrant=False)
+    return block(x)
+
+
+class Stage(nn.Sequential):
+    """Blocks one after the other; with ``with_cp`` each is recomputed in the backward pass."""
+
+    def __init__(self, *blocks: nn.Module, with_cp: bool = False):
+        super().__init__(*blocks)
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self:
+            x = run_block(block, x, self.with_cp)
+        return x
+
+
+class Backbone(BaseModule, ABC):
+    """A stem and stages; the output is a tuple, one entry for each of ``out_indices``.
+
+    A subclass builds its modules and, as the last thing in ``__init__``, calls
+    :meth:`_declare_outputs`.
+
+    Args:
+        num_stages: how many stages there are, for checking the next two.
+        out_indices: the stages to return, counted from 0.
+        frozen_stages: -1 trains everything; 0 freezes the stem; n the stem and the first n stages.
+        norm_eval: keep every batch norm in evaluation mode during training.
+        with_cp: recompute the blocks in the backward pass to save memory.
+        init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
+
+    Attributes:
+        out_channels: channels of each output.
+        out_strides: image pixels per map pixel of each output.
+
+    Raises:
+        UserError: for a stage that does not exist.
+    """
+
+    out_channels: tuple[int, ...]
+    out_strides: tuple[int, ...]
+
+    def __init__(
+        self,
+        num_stages: int,
+        out_indices: Sequence[int],
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        name, out_indices = type(self).__name__, tuple(out_indices)
+        if not out_indices or not set(out_indices) <= set(range(num_stages)):
+            raise UserError(
+                f'{name}: out_indices must be stages 0 to {num_stages - 1} (it has {num_stages} stages), '
+                f'got {out_indices}.'
+            )
+        if list(out_indices) != sorted(set(out_indices)):
+            raise UserError(f'{name}: out_indices must increase, got {out_indices}.')
+        if not -1 <= frozen_stages <= num_stages:
+            raise UserError(f'{name}: frozen_stages must be -1 (none) to {num_stages}, got {frozen_stages}.')
+        self.out_indices = out_indices
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self.with_cp = with_cp
+
+    def _declare_outputs(self, channels: Sequence[int], strides: Sequence[int]) -> None:
+        """Set ``out_channels`` and ``out_strides`` from those of all stages, and freeze."""
+        self.out_channels = tuple(channels[i] for i in self.out_indices)
+        self.out_strides = tuple(strides[i] for i in self.out_indices)
+        self._freeze_stages()
+
+    @abstractmethod
+    def _stem_and_stages(self) -> list[list[nn.Module | nn.Parameter]]:
+        """What belongs to the stem, then to each stage: what ``frozen_stages`` counts."""
+
+    def _freeze_stages(self) -> None:
+        for parts in self._stem_and_stages()[: self.frozen_stages + 1]:
+            for part in parts:
+                part.requires_grad_(False)
+                if isinstance(part, nn.Module):
+                    part.eval()
+
+    def train(self, mode: bool = True):
+        """Training mode, except for frozen stages and, with ``norm_eval``, the norms."""
+        super().train(mode)
+        self._freeze_stages()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm) or getattr(module, 'follow_norm_eval', False):
+                    module.eval()
+        return self

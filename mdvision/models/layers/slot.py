@@ -1,0 +1,63 @@
+"""Slots: places in a backbone that a config fills with any registered module."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from mdvision.errors import UserError, did_you_mean
+from mdvision.registry import MODELS
+
+__all__ = ['Slot', 'build_slot', 'slot_per_stage']
+
+# None keeps a slot plain; a dict configures a registered module.
+Slot = dict | None
+
+
+def build_slot(cfg: dict, channels: int, slot: str, **kwargs) -> nn.Module:
+    """Build the module of a slot; ``channels`` is its first argument by our convention.
+
+    Args:
+        cfg: a dict with the ``type`` of a registered module (or the class) and its arguments.
+        channels: channels of the map that the module gets.
+        slot: name of the slot, for the message.
+        **kwargs: what the slot itself sets, such as ``stride``.
+
+    Raises:
+        UserError: when no such module is registered.
+    """
+    cfg = dict(cfg)
+    name = cfg.pop('type', None)
+    layer = MODELS.get(name) if isinstance(name, str) else name
+    if layer is None:
+        raise UserError(
+            f'{slot}={{"type": {name!r}}}: no such module is registered.'
+            + did_you_mean(str(name).rsplit('.', 1)[-1], MODELS.module_dict)
+            + f' Of ours there are {", ".join(_own_attention())}.'
+            + ' A module of your own needs @MODELS.register_module() (from mdvision.registry) and its '
+            "file in the config's custom_imports; see docs/add_an_attention.md."
+        )
+    return layer(channels, **cfg, **kwargs)
+
+
+def _own_attention() -> list[str]:
+    return sorted(
+        name
+        for name, layer in MODELS.module_dict.items()
+        if layer.__module__.startswith('mdvision.models.attention.')
+    )
+
+
+def slot_per_stage(value: Slot | Sequence[Slot], name: str, num_stages: int) -> list[Slot]:
+    """One entry for each stage from one dict (all stages) or ``num_stages`` entries.
+
+    Raises:
+        UserError: for another number of entries.
+    """
+    if value is None or isinstance(value, dict):
+        return [value] * num_stages
+    if len(value) != num_stages:
+        raise UserError(
+            f'{name} must be one dict for all stages, or {num_stages} entries (None keeps a stage plain), '
+            f'got {len(value)} entries.'
+        )
+    return list(value)
