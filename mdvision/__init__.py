@@ -12,17 +12,12 @@ from .version import __version__
 
 ops.activate()
 
+from . import models  # noqa: E402
 from .errors import UserError  # noqa: E402
-from .models import (  # noqa: E402
-    AttentionResNet,
-    BoxLinearWithBackground,
-    EMANet,
-    MaxPoolRoIExtractor,
-    MultiScaleAttention,
-    SoftBAN,
-    SqueezeExcite,
-    StageHead,
-)
+from .models import *  # noqa: E402, F403
+from .timm_names import register_with_timm  # noqa: E402
+
+register_with_timm()
 
 # Built on a host library: imported on first use, so that ``import mdvision`` stays light.
 _LAZY = {
@@ -31,21 +26,7 @@ _LAZY = {
     'VOCDataset': 'mdvision.datasets.voc',
 }
 
-__all__ = [
-    'AttentionResNet',
-    'BoxLinearWithBackground',
-    'DetectionMetric',
-    'EMANet',
-    'MaxPoolRoIExtractor',
-    'MiniVOCDataset',
-    'MultiScaleAttention',
-    'SoftBAN',
-    'SqueezeExcite',
-    'StageHead',
-    'UserError',
-    'VOCDataset',
-    '__version__',
-]
+__all__ = ['UserError', '__version__', *models.__all__, *_LAZY]
 
 
 def __getattr__(name: str):

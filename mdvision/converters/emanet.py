@@ -7,27 +7,21 @@ MMDetection's ``FasterRCNN`` of ``configs/emanet/faster_rcnn_c4_voc.py``.
 import torch
 from torch import Tensor
 
+from mdvision.models.attention.frequency_channel import dct_filters
+
 from .key_map import KeyMap
 
 __all__ = ['KEY_MAPS']
 
 _BACKBONE = tuple((name, f'backbone.{name}') for name in ('conv1.', 'bn1.', 'layer'))
+_TOP = (*_BACKBONE, ('fc.', 'head.fc.'))
+# The two-layer gates of some files have their layers as fc1 and fc2.
+_GATE = ((r'\.conv2\.se\.fc1\.', '.conv2.se.fc.0.'), (r'\.conv2\.se\.fc2\.', '.conv2.se.fc.2.'))
 
-_CLASSIFIER = KeyMap(
-    top=(*_BACKBONE, ('fc.', 'head.fc.')),
-    inner=((r'\.conv2\.se\.fc1\.', '.conv2.se.fc.0.'), (r'\.conv2\.se\.fc2\.', '.conv2.se.fc.2.')),
-)
 
-# The plain ResNet's file has its own names for the shortcut and the classifier.
-_PLAIN_RESNET = KeyMap(
-    top=(*_BACKBONE, ('linear.', 'head.fc.')),
-    inner=((r'\.shortcut\.', '.downsample.'),),
-)
-
-_SE_RESNET = KeyMap(
-    top=(*_BACKBONE, ('fc.', 'head.fc.')),
-    inner=((r'\.se\.fc\.', '.attention.fc.'),),
-)
+def _dct_table(_key: str, tensor: Tensor) -> Tensor:
+    channels, grid = tensor.shape[0], tensor.shape[-1]
+    return dct_filters(channels, grid)
 
 
 def _objectness_first(tensor: Tensor) -> Tensor:
@@ -66,11 +60,20 @@ _C4_DETECTOR = KeyMap(
 )
 
 KEY_MAPS = {
-    'emanet50_cifar': _CLASSIFIER,
-    'emanet101_cifar': _CLASSIFIER,
-    'emanet50_mini': _CLASSIFIER,
-    'emanet101_mini': _CLASSIFIER,
-    'emanet50_c4_detector': _C4_DETECTOR,
-    'resnet50_cifar': _PLAIN_RESNET,
-    'se_resnet50_cifar': _SE_RESNET,
+    'emanet': KeyMap(_TOP, inner=_GATE),
+    'emanet_c4_detector': _C4_DETECTOR,
+    # The plain ResNet's file has its own names for the shortcut and the classifier.
+    'resnet': KeyMap((*_BACKBONE, ('linear.', 'head.fc.')), inner=((r'\.shortcut\.', '.downsample.'),)),
+    'se_resnet': KeyMap(_TOP, inner=((r'\.se\.fc\.', '.attention.fc.'),)),
+    'cbam_resnet': KeyMap(
+        _TOP, inner=((r'\.ca\.fc\.', '.attention.ca.fc.'), (r'\.sa\.conv1\.', '.attention.sa.conv1.'))
+    ),
+    'eca_resnet': KeyMap(_TOP, inner=((r'\.eca\.conv\.', '.attention.conv.'),)),
+    'sa_resnet': KeyMap(_TOP, inner=((r'(layer\d+\.\d+)\.sa\.', r'\1.attention.'),)),
+    'fca_resnet': KeyMap(
+        _TOP,
+        inner=((r'\.att\.fc\.', '.attention.fc.'),),
+        constants={r'layer\d+\.\d+\.att\.dct_layer\.weight': _dct_table},
+    ),
+    'epsanet': KeyMap(_TOP, inner=_GATE),
 }

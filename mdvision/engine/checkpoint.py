@@ -1,16 +1,24 @@
 """Reading checkpoints: never running code from the file, never loading less than was asked for."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import mmengine.runner.checkpoint as host
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from torch import nn
+from torch import Tensor, nn
 
 from mdvision.errors import UserError
 
-__all__ = ['load_weights', 'read_checkpoint', 'use_safe_loading']
+__all__ = [
+    'check_finite',
+    'load_weights',
+    'match_weights',
+    'read_checkpoint',
+    'read_file',
+    'use_safe_loading',
+]
 
 _HISTORY_METHODS = {'current', 'max', 'min', 'mean'}
 
@@ -48,11 +56,11 @@ def use_safe_loading() -> None:
     host._safe_torch_load = _safe_load
 
 
-def read_checkpoint(path: str, map_location='cpu') -> dict:
-    """Read a local checkpoint file: a dict with ``state_dict``, or a bare state dict.
+def read_file(path: str, map_location='cpu') -> object:
+    """What a local checkpoint file holds, read without running code from it.
 
     Raises:
-        UserError: when the file is missing, damaged, or holds something else.
+        UserError: when the file is missing, damaged, or holds more than tensors and plain values.
     """
     file = Path(path)
     if not file.is_file():
@@ -61,7 +69,7 @@ def read_checkpoint(path: str, map_location='cpu') -> dict:
         hint = f' {folder} holds: {", ".join(known)}.' if known else ''
         raise UserError(f'Checkpoint {path} does not exist.{hint}')
     try:
-        checkpoint = _safe_load(file, map_location)
+        return _safe_load(file, map_location)
     except UserError as error:
         raise UserError(f'Checkpoint {path}: {error}') from error
     except Exception as error:
@@ -70,19 +78,33 @@ def read_checkpoint(path: str, map_location='cpu') -> dict:
             f'Checkpoint {path} ({size:,} bytes) cannot be read: it is damaged, cut short, or holds more '
             f'than tensors ({_first_line(error)}). Take another checkpoint of the run, or copy it again.'
         ) from error
+
+
+def read_checkpoint(path: str, map_location='cpu') -> dict:
+    """Read a local checkpoint file: a dict with ``state_dict``, or a bare state dict.
+
+    Raises:
+        UserError: when the file is missing, damaged, or holds something else.
+    """
+    checkpoint = read_file(path, map_location)
     state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
     if not state_dict or not all(isinstance(value, torch.Tensor) for value in state_dict.values()):
         raise UserError(
             f'Checkpoint {path} holds no state dict (expected a dict of tensors, or a dict with the key '
             f'"state_dict"), got {type(checkpoint).__name__}.'
         )
+    check_finite(state_dict, path)
+    return checkpoint if 'state_dict' in checkpoint else {'state_dict': checkpoint, 'meta': {}}
+
+
+def check_finite(state_dict: Mapping[str, Tensor], path: str) -> None:
+    """Refuse weights that hold NaN or infinity."""
     broken = [k for k, v in state_dict.items() if v.is_floating_point() and not v.isfinite().all()]
     if broken:
         raise UserError(
             f'Checkpoint {path}: {len(broken)} tensors hold NaN or infinity, for example {broken[0]}. '
             'The training it comes from had diverged; take an earlier one.'
         )
-    return checkpoint if 'state_dict' in checkpoint else {'state_dict': checkpoint, 'meta': {}}
 
 
 def load_weights(model: nn.Module, checkpoint: dict, path: str, min_match: float = 1.0) -> str:
@@ -92,8 +114,7 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str, min_match: float
         model: the unwrapped model.
         checkpoint: what :func:`read_checkpoint` gave.
         path: for the messages.
-        min_match: the share of the model's tensors that must be in the file with the same shape; 1
-            also forbids tensors that the model does not have.
+        min_match: see :func:`match_weights`.
 
     Returns:
         One line, such as ``315 of 315 tensors matched (100.0 % of the parameters)``.
@@ -102,39 +123,60 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str, min_match: float
         UserError: when less matched, naming the missing, superfluous and differently shaped ones.
     """
     given = {key.removeprefix('module.'): value for key, value in checkpoint['state_dict'].items()}
-    wanted = model.state_dict()
+    advice = (
+        'Use the config that the checkpoint was trained with (it lies in its work dir), or allow a partial '
+        'match with --allow-partial.'
+    )
+    matched, line = match_weights(model.state_dict(), given, path, min_match, advice)
+    model.load_state_dict(matched, strict=False)
+    return line
+
+
+def match_weights(
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], path: str, min_match: float, advice: str
+) -> tuple[dict[str, Tensor], str]:
+    """Which tensors of a file a model can take, and one line that says how much that is.
+
+    The batch counters of batch norms, which no network of ours reads, may be missing in the file.
+
+    Args:
+        wanted: the state dict of the model.
+        given: that of the file.
+        path: the file, for the messages.
+        min_match: the share of the model's parameters that must be in the file with the same
+            shape; 1 asks for every tensor and forbids tensors that the model does not have.
+        advice: what to do when less matches.
+
+    Raises:
+        UserError: when less matches, naming the missing, superfluous and differently shaped ones.
+    """
+    wanted = {k: v for k, v in wanted.items() if k in given or not k.endswith('.num_batches_tracked')}
     matched = {k: v for k, v in given.items() if k in wanted and wanted[k].shape == v.shape}
     missing = [k for k in wanted if k not in given]
     surplus = [k for k in given if k not in wanted]
     reshaped = [k for k in given if k in wanted and k not in matched]
-    parameters = sum(v.numel() for v in wanted.values())
-    share = sum(wanted[k].numel() for k in matched) / max(parameters, 1)
+    share = sum(wanted[k].numel() for k in matched) / max(sum(v.numel() for v in wanted.values()), 1)
     line = f'{len(matched)} of {len(wanted)} tensors matched ({100 * share:.1f} % of the parameters)'
-    enough = len(matched) >= min_match * len(wanted)
-    if not enough or (min_match == 1.0 and surplus):
+    left_out = [*missing, *reshaped]
+    if share < min_match or (min_match == 1.0 and (surplus or left_out)):
         details = []
         for what, names in (('missing in the file', missing), ('not in the model', surplus)):
             if names:
-                details.append(f'  {len(names)} {what}: {_some(names)}')
+                details.append(f'  {len(names)} {what}: {_some(names, 20)}')
         if reshaped:
             model_shape, file_shape = (tuple(tensors[reshaped[0]].shape) for tensors in (wanted, given))
             details.append(
-                f'  {len(reshaped)} of another shape: {_some(reshaped)} (the first: model {model_shape}, '
+                f'  {len(reshaped)} of another shape: {_some(reshaped, 20)} (the first: model {model_shape}, '
                 f'file {file_shape})'
             )
         raise UserError(
-            f'Checkpoint {path} belongs to another model: {line}.\n'
-            + '\n'.join(details)
-            + '\nUse the config that the checkpoint was trained with (it lies in its work dir), or allow '
-            'a partial match with --allow-partial.'
+            f'Checkpoint {path} belongs to another model: {line}.\n' + '\n'.join([*details, advice])
         )
-    model.load_state_dict(matched, strict=False)
-    left_out = [*missing, *reshaped]
-    return line + (f'; these keep their initial values: {_some(left_out)}' if left_out else '')
+    return matched, line + (f'; these keep their initial values: {_some(left_out, 3)}' if left_out else '')
 
 
-def _some(names: list[str]) -> str:
-    return ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
+def _some(names: list[str], limit: int) -> str:
+    return ', '.join(names[:limit]) + (', ...' if len(names) > limit else '')
 
 
 def _first_line(error: Exception) -> str:

@@ -1,17 +1,70 @@
 """Models: torch, mmengine and mmcv only, never a host library."""
 
-from .attention import MultiScaleAttention, SqueezeExcite
-from .backbones import AttentionResNet, EMANet
+from .attention import (
+    CBAM,
+    EfficientChannelAttention,
+    FrequencyChannelAttention,
+    LightweightMixedDomainAttention,
+    MultiScaleAttention,
+    PyramidSplitAttention,
+    ShuffleAttention,
+    SqueezeExcite,
+)
+from .backbones import (
+    AttentionMobileNetV2,
+    AttentionResNet,
+    Backbone,
+    CIFARMobileNet,
+    CIFARMobileNetV2,
+    DEMSViT,
+    DiffViT,
+    EMANet,
+    MDNet,
+)
+from .classifier import Classifier
 from .heads import BoxLinearWithBackground, MaxPoolRoIExtractor, StageHead
 from .layers import SoftBAN
+from .losses import UnnormalizedLabelSmoothLoss
+from .named import (
+    backbone_config,
+    classifier_config,
+    create_backbone,
+    create_model,
+    find_model,
+    list_models,
+)
+from .necks import GlobalPool, MLPLogits
 
 __all__ = [
+    'CBAM',
+    'AttentionMobileNetV2',
     'AttentionResNet',
+    'Backbone',
     'BoxLinearWithBackground',
+    'CIFARMobileNet',
+    'CIFARMobileNetV2',
+    'Classifier',
+    'DEMSViT',
+    'DiffViT',
     'EMANet',
+    'EfficientChannelAttention',
+    'FrequencyChannelAttention',
+    'GlobalPool',
+    'LightweightMixedDomainAttention',
+    'MDNet',
+    'MLPLogits',
     'MaxPoolRoIExtractor',
     'MultiScaleAttention',
+    'PyramidSplitAttention',
+    'ShuffleAttention',
     'SoftBAN',
     'SqueezeExcite',
     'StageHead',
+    'UnnormalizedLabelSmoothLoss',
+    'backbone_config',
+    'classifier_config',
+    'create_backbone',
+    'create_model',
+    'find_model',
+    'list_models',
 ]

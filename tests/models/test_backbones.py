@@ -1,191 +1,312 @@
-"""The backbone contract, and what is particular to each one."""
+"""The contract of every backbone, run over a table; what is particular to one stands in its own file."""
+
+import copy
+import re
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import nn
 
-from mdvision import AttentionResNet, EMANet, MultiScaleAttention, SoftBAN, SqueezeExcite, UserError
 from mdvision.registry import MODELS
 
+ALL = (0, 1, 2, 3)
+
+
+@dataclass
+class Entry:
+    """A small backbone of a family.
+
+    Args:
+        config: its config.
+        sizes: image sizes (height, width) that it must take; the first one is used where one will do.
+        channels: channels of the image.
+        tokens: the output is a class token (B, D), no map.
+        ring: extra pixels of the stem's map, which the CIFAR MobileNetV2s have.
+        without_gradient: names of the parameters that by the specification never get a gradient.
+        zero_gradient: names of those whose gradient is zero by construction.
+        num_stages: stages that can be frozen.
+    """
+
+    config: dict
+    sizes: tuple = ((64, 64), (65, 47), (33, 95))
+    channels: int = 3
+    tokens: bool = False
+    ring: int = 0
+    without_gradient: str = '(?!)'
+    zero_gradient: str = '(?!)'
+    num_stages: int = 4
+
+
 SMALL_EMANET = dict(
-    type='EMANet', stage_blocks=(1, 1, 1, 1), base_channels=32, gate_reduction=4, out_indices=(0, 1, 2, 3)
+    type='EMANet', stage_blocks=(1, 1, 1, 1), base_channels=32, gate_reduction=4, out_indices=ALL
 )
+SMALL_RESNET = dict(
+    type='AttentionResNet', depth=50, stage_blocks=(2, 1, 1, 1), base_channels=16, out_indices=ALL
+)
+SMALL_DEMS = dict(
+    type='DEMSViT',
+    image_size=32,
+    embed_dim=32,
+    num_heads=2,
+    depth=4,
+    merge_counts=(8, 4),
+    merge_layers=(2, 4),
+)
+SMALL_DIFF = dict(type='DiffViT', image_size=28, embed_dim=16, hidden_dim=32, depth=2)
+NANO = dict(channels=1, sizes=((28, 28),), tokens=True, num_stages=2, without_gradient=r'.*\.ffn\.norm\..*')
+NANO_MAPS = dict(channels=1, sizes=((28, 28), (33, 45)), num_stages=2, without_gradient=r'.*\.ffn\.norm\..*')
+DEAD_KEYS = r'.*\.attention\.(K|K1|K2)\.bias'
+
+
+def attention(kind: str, **arguments) -> dict:
+    return dict(SMALL_RESNET, attention=dict(type=kind, **arguments))
+
+
 BACKBONES = {
-    'emanet': SMALL_EMANET,
-    'emanet_cifar_stem': dict(SMALL_EMANET, stem='cifar', groups=(1, 2, 4, 8)),
-    'emanet_group_norm': dict(SMALL_EMANET, spatial_group_norm=True),
-    'resnet18': dict(type='AttentionResNet', depth=18, base_channels=8, out_indices=(0, 1, 2, 3)),
-    'se_resnet50': dict(
-        type='AttentionResNet',
-        depth=50,
-        stage_blocks=(1, 1, 1, 1),
-        base_channels=8,
-        attention=dict(type='SqueezeExcite'),
-        out_indices=(0, 1, 2, 3),
+    'emanet': Entry(SMALL_EMANET),
+    'emanet_cifar_stem': Entry(dict(SMALL_EMANET, stem='cifar', groups=(1, 2, 4, 8))),
+    'emanet_group_norm': Entry(dict(SMALL_EMANET, spatial_group_norm=True)),
+    'resnet18': Entry(dict(type='AttentionResNet', depth=18, base_channels=8, out_indices=ALL)),
+    'se_resnet': Entry(attention('SqueezeExcite')),
+    'cbam_resnet': Entry(attention('CBAM')),
+    'eca_resnet': Entry(attention('EfficientChannelAttention')),
+    'sa_resnet': Entry(attention('ShuffleAttention', groups=16)),
+    'fca_resnet': Entry(attention('FrequencyChannelAttention')),
+    'lma_resnet': Entry(attention('LightweightMixedDomainAttention')),
+    'epsanet': Entry(
+        dict(
+            SMALL_RESNET,
+            base_channels=64,
+            conv2=dict(type='PyramidSplitAttention'),
+            stage_blocks=(1, 1, 1, 1),
+        )
     ),
-    'resnet18_multi_scale': dict(
-        type='AttentionResNet',
-        depth=18,
-        base_channels=32,
-        conv2=dict(type='MultiScaleAttention', groups=(1, 2, 4, 8), gate_reduction=4),
-        out_indices=(0, 1, 2, 3),
+    'resnet18_multi_scale': Entry(
+        dict(
+            type='AttentionResNet',
+            depth=18,
+            base_channels=32,
+            conv2=dict(type='MultiScaleAttention', groups=(1, 2, 4, 8), gate_reduction=4),
+            out_indices=ALL,
+        )
     ),
+    'mobilenet_v2': Entry(
+        dict(type='AttentionMobileNetV2', width_mult=0.25, out_indices=(1, 2, 4, 6)), num_stages=8
+    ),
+    'lma_mobilenet_v2': Entry(
+        dict(
+            type='AttentionMobileNetV2',
+            width_mult=0.25,
+            attention=dict(type='LightweightMixedDomainAttention'),
+            out_indices=(1, 2, 4, 7),
+        ),
+        num_stages=8,
+    ),
+    'mdnet': Entry(
+        dict(type='MDNet', out_indices=(0, 1, 2, 6)),
+        sizes=((32, 32), (33, 31)),
+        ring=2,
+        num_stages=8,
+        zero_gradient=r'transform\.attn\.(temperature|qkv_dwconv[35]x[35]\..*)',
+    ),
+    'mdnet_real_attention': Entry(
+        dict(type='MDNet', stem='imagenet', num_heads=8, out_indices=(0, 1, 2, 7)), num_stages=8
+    ),
+    'mobilenet_v2_cifar': Entry(
+        dict(type='CIFARMobileNetV2', stem_padding=0, out_indices=(0, 1, 2, 6)), num_stages=8
+    ),
+    'mobilenet_cifar': Entry(
+        dict(type='CIFARMobileNet', width_mult=0.25, out_indices=(0, 1, 2, 3, 4)), num_stages=5
+    ),
+    'dems_vit': Entry(
+        SMALL_DEMS, sizes=((32, 32), (32, 64)), tokens=True, zero_gradient=r'merges\.\d\.fc3\.bias'
+    ),
+    'vit': Entry(dict(SMALL_DIFF, attention='self'), zero_gradient=DEAD_KEYS, **NANO),
+    'diff_vit': Entry(dict(SMALL_DIFF, attention='differential'), **NANO),
+    'diff_vit_legacy': Entry(dict(SMALL_DIFF, attention='legacy'), zero_gradient=DEAD_KEYS, **NANO),
+    'diff_vit_maps': Entry(dict(SMALL_DIFF, attention='differential', out_type='featmap'), **NANO_MAPS),
 }
 
 
 @pytest.fixture(params=BACKBONES)
-def backbone(request):
+def entry(request):
     torch.manual_seed(0)
-    return MODELS.build(BACKBONES[request.param])
+    return BACKBONES[request.param]
 
 
-@pytest.mark.parametrize('size', [(64, 64), (65, 47)])
-def test_maps_have_the_declared_channels_and_strides(backbone, size):
-    maps = backbone.eval()(torch.randn(2, 3, *size))
-    assert len(maps) == len(backbone.out_channels) == len(backbone.out_strides) == 4
-    for feature_map, channels, stride in zip(maps, backbone.out_channels, backbone.out_strides, strict=True):
-        assert feature_map.shape == (2, channels, *(-(-side // stride) for side in size))
+def build(entry: Entry, **arguments) -> nn.Module:
+    torch.manual_seed(0)
+    return MODELS.build(dict(entry.config, **arguments))
 
 
-def test_every_parameter_gets_a_gradient(backbone):
-    backbone.train()
-    sum(feature_map.square().mean() for feature_map in backbone(torch.randn(2, 3, 64, 64))).backward()
-    assert [name for name, p in backbone.named_parameters() if p.grad is None] == []
-    assert all(p.grad.isfinite().all() for p in backbone.parameters())
+def images(entry: Entry, batch: int = 2, size: tuple | None = None) -> torch.Tensor:
+    torch.manual_seed(1)
+    return torch.randn(batch, entry.channels, *(size or entry.sizes[0]))
 
 
-def test_an_image_does_not_depend_on_its_batch_in_evaluation(backbone):
-    images = torch.randn(3, 3, 64, 64)
+def loss(outputs: tuple) -> torch.Tensor:
+    """Any scalar that depends on every channel of every output in its own way."""
+    total = 0.0
+    for output in outputs:
+        weight = torch.linspace(0.5, 1.5, output.shape[1]).reshape(1, -1, *[1] * (output.dim() - 2))
+        total = total + (output.square() * weight).mean()
+    return total
+
+
+def without_dropout(module: nn.Module) -> nn.Module:
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module
+
+
+def test_outputs_have_the_declared_channels_and_strides_at_every_size(entry):
+    backbone = build(entry).eval()
+    for size in entry.sizes:
+        outputs = backbone(images(entry, size=size))
+        assert isinstance(outputs, tuple) and len(outputs) == len(backbone.out_channels)
+        if entry.tokens:
+            assert backbone.out_strides == ()
+            assert [tuple(output.shape) for output in outputs] == [(2, c) for c in backbone.out_channels]
+            continue
+        for output, channels, stride in zip(
+            outputs, backbone.out_channels, backbone.out_strides, strict=True
+        ):
+            assert output.shape == (2, channels, *(-(-(side + entry.ring) // stride) for side in size))
+
+
+def test_a_batch_of_one_trains_and_does_not_depend_on_its_batch_in_evaluation(entry):
+    backbone = build(entry)
+    backbone.train()(images(entry, batch=1))
     backbone.eval()
-    for alone, together in zip(backbone(images[:1]), backbone(images), strict=True):
+    batch = images(entry, batch=3)
+    for alone, together in zip(backbone(batch[:1]), backbone(batch), strict=True):
         torch.testing.assert_close(alone, together[:1], rtol=1e-4, atol=1e-5)
 
 
-def test_checkpointing_changes_no_gradient(backbone):
-    torch.manual_seed(1)
-    images = torch.randn(2, 3, 64, 64, requires_grad=True)
+def test_every_parameter_gets_a_gradient_but_those_of_the_specification(entry):
+    backbone = build(entry).double().train()
+    loss(backbone(images(entry).double())).backward()
+    gradients = {name: p.grad for name, p in backbone.named_parameters()}
+    largest = max(g.abs().max() for g in gradients.values() if g is not None)
+    for name, gradient in gradients.items():
+        assert (gradient is None) == bool(re.fullmatch(entry.without_gradient, name)), name
+        if gradient is not None:
+            assert gradient.isfinite().all(), name
+        if re.fullmatch(entry.zero_gradient, name):
+            assert gradient.abs().max() <= 1e-14 * largest, name
+
+
+def test_training_changes_statistics_and_evaluation_nothing(entry):
+    backbone = build(entry)
+    state = copy.deepcopy(backbone.state_dict())
+    backbone.eval()(images(entry))
+    assert all(torch.equal(value, state[key]) for key, value in backbone.state_dict().items())
+    backbone.train()(images(entry))
+    changed = [key for key, value in backbone.state_dict().items() if not torch.equal(value, state[key])]
+    has_norms = any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+    assert bool(changed) == has_norms
+    assert all('running_' in key or 'num_batches' in key for key in changed)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_stays_half_and_near(entry, dtype):
+    backbone, batch = build(entry), images(entry)
+    # Statistics of the batch itself: with those of a fresh network activations leave the half range.
+    for module in backbone.modules():
+        if hasattr(module, 'momentum'):
+            module.momentum = 1.0
+    backbone.train()(batch)
+    backbone.eval()
+    wanted = backbone(batch)
+    for half, full in zip(backbone.to(dtype)(batch.to(dtype)), wanted, strict=True):
+        assert half.dtype == dtype
+        assert (half.float() - full).norm() <= 0.1 * full.norm()
+
+
+def test_state_dict_round_trip(entry):
+    backbone = build(entry).eval()
+    torch.manual_seed(5)
+    other = MODELS.build(entry.config).eval()
+    other.load_state_dict(backbone.state_dict(), strict=True)
+    for ours, theirs in zip(backbone(images(entry)), other(images(entry)), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_compiles_without_a_graph_break(entry, training):
+    torch._dynamo.reset()
+    backbone = without_dropout(build(entry)).train(training)
+    reference = copy.deepcopy(backbone)
+    compiled = torch.compile(backbone, fullgraph=True, backend='eager')
+    for ours, theirs in zip(compiled(images(entry)), reference(images(entry)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_exports(entry):
+    backbone = build(entry).eval()
+    program = torch.export.export(backbone, (images(entry),))
+    for ours, theirs in zip(program.module()(images(entry)), backbone(images(entry)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_recomputing_blocks_changes_no_gradient(entry):
     gradients = []
     # Evaluation mode: recomputing a block would update running statistics twice.
-    backbone.eval()
     for with_cp in (False, True):
-        for module in backbone.modules():
-            if hasattr(module, 'with_cp'):
-                module.with_cp = with_cp
-        backbone.zero_grad()
-        backbone(images)[-1].square().mean().backward()
-        gradients.append([p.grad.clone() for p in backbone.parameters()])
+        backbone = build(entry, with_cp=with_cp).eval()
+        loss(backbone(images(entry).requires_grad_())).backward()
+        gradients.append([p.grad for p in backbone.parameters() if p.grad is not None])
     for plain, recomputed in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, recomputed)
 
 
-def test_state_dict_round_trip(backbone):
-    other = MODELS.build(BACKBONES['emanet']) if isinstance(backbone, EMANet) else None
-    state = backbone.state_dict()
-    backbone.load_state_dict(state, strict=True)
-    if other is not None and set(other.state_dict()) == set(state):
-        shapes = {k: v.shape for k, v in state.items()}
-        if shapes == {k: v.shape for k, v in other.state_dict().items()}:
-            other.load_state_dict(state, strict=True)
-            images = torch.randn(1, 3, 64, 64)
-            assert torch.equal(other.eval()(images)[-1], backbone.eval()(images)[-1])
+def test_frozen_stages_neither_train_nor_update_statistics(entry):
+    for frozen_stages in (-1, 0, 1, entry.num_stages if not entry.config.get('out_indices') else 1):
+        backbone = build(entry, frozen_stages=frozen_stages).train()
+        parts = backbone._stem_and_stages()
+        frozen = set()
+        for part in (p for stage in parts[: frozen_stages + 1] for p in stage):
+            frozen |= {id(p) for p in part.parameters()} if isinstance(part, nn.Module) else {id(part)}
+            if isinstance(part, nn.Module):
+                assert not any(module.training for module in part.modules())
+        assert all(p.requires_grad == (id(p) not in frozen) for p in backbone.parameters())
+        assert bool(frozen) == (frozen_stages >= 0)
+        before = copy.deepcopy(backbone.state_dict())
+        if any(p.requires_grad for p in backbone.parameters()):
+            loss(backbone(images(entry))).backward()
+        names = {name for name, p in backbone.named_parameters() if id(p) in frozen}
+        statistics = {name.rsplit('.', 1)[0] for name in names}
+        for key, value in backbone.state_dict().items():
+            if key.rsplit('.', 1)[0] in statistics:
+                assert torch.equal(value, before[key]), key
 
 
-@pytest.mark.parametrize('frozen_stages', [-1, 0, 2, 4])
-def test_frozen_stages_neither_train_nor_update_statistics(frozen_stages):
-    backbone = MODELS.build(dict(SMALL_EMANET, frozen_stages=frozen_stages)).train()
-    before = {k: v.clone() for k, v in backbone.state_dict().items()}
-    maps = backbone(torch.randn(2, 3, 64, 64))
-    parts = ['conv1', 'bn1'] + [f'layer{i}' for i in range(1, 5)]
-    frozen = [] if frozen_stages < 0 else parts[: 2 + frozen_stages]
-    for name, parameter in backbone.named_parameters():
-        assert parameter.requires_grad == (name.split('.')[0] not in frozen)
-    changed = {k.split('.')[0] for k, v in backbone.state_dict().items() if not torch.equal(v, before[k])}
-    assert changed == set(parts) - set(frozen) - {'conv1'}
-    assert len(maps) == 4
+def test_the_stem_and_stages_are_all_there_is(entry):
+    backbone = build(entry)
+    listed = [
+        p
+        for stage in backbone._stem_and_stages()
+        for part in stage
+        for p in (part.parameters() if isinstance(part, nn.Module) else [part])
+    ]
+    after_the_last_block = {id(p) for n, p in backbone.named_parameters() if n.startswith('norm.')}
+    assert {id(p) for p in listed} | after_the_last_block == {id(p) for p in backbone.parameters()}
+    assert len({id(p) for p in listed}) == len(listed)
 
 
-def test_norm_eval_freezes_batch_norm_and_soft_ban_only_when_told():
-    for follow in (False, True):
-        backbone = EMANet(
-            stage_blocks=(1, 1, 1, 1),
-            base_channels=32,
-            gate_reduction=4,
-            norm_eval=True,
-            soft_ban=dict(follow_norm_eval=follow),
-        ).train()
-        for module in backbone.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                assert not module.training
-            if isinstance(module, SoftBAN):
-                assert module.training == (not follow)
+def test_norm_eval_keeps_batch_norms_in_evaluation(entry):
+    backbone = build(entry, norm_eval=True).train()
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert not module.training
 
 
-def test_names_are_torchvisions_so_that_its_weights_load():
-    from torchvision.models import resnet18, resnet50
-
-    for depth, reference in ((18, resnet18), (50, resnet50)):
-        ours = AttentionResNet(depth=depth).state_dict()
-        theirs = reference(weights=None).state_dict()
-        assert {k: v.shape for k, v in ours.items()} == {
-            k: v.shape for k, v in theirs.items() if not k.startswith('fc.')
-        }
-
-
-def test_plain_resnet_answers_as_torchvisions():
-    from torchvision.models import resnet50
-
-    reference = resnet50(weights=None).eval()
-    ours = AttentionResNet(depth=50).eval()
-    ours.load_state_dict({k: v for k, v in reference.state_dict().items() if not k.startswith('fc.')})
-    images = torch.randn(1, 3, 64, 64)
-    features = nn.Sequential(*list(reference.children())[:-2])
-    with torch.no_grad():
-        torch.testing.assert_close(ours(images)[0], features(images))
-
-
-def test_attention_can_be_put_into_chosen_stages():
-    backbone = AttentionResNet(
-        depth=18, base_channels=16, attention=[None, None, None, dict(type='SqueezeExcite', reduction=4)]
-    )
-    with_attention = {name.split('.')[0] for name, _ in backbone.named_modules() if '.attention' in name}
-    assert with_attention == {'layer4'}
-
-
-def test_our_attention_works_as_a_plugin_of_mmdets_resnet():
-    from mmdet.models import ResNet
-
-    backbone = ResNet(
-        depth=50,
-        base_channels=16,
-        plugins=[dict(cfg=dict(type='SqueezeExcite'), position='after_conv3')],
-    )
-    assert sum(isinstance(module, SqueezeExcite) for module in backbone.modules()) == 16
-    assert backbone(torch.randn(1, 3, 64, 64))[-1].shape == (1, 512, 2, 2)
-
-
-@pytest.mark.parametrize(
-    ('make', 'message'),
-    [
-        (lambda: EMANet(depth=18), 'depth must be 50, 101 or 152'),
-        (lambda: AttentionResNet(depth=20), r'depth must be one of \[18, 34, 50, 101, 152\], got 20'),
-        (lambda: AttentionResNet(stem='tiny'), "stem must be one of .* got 'tiny'"),
-        (lambda: AttentionResNet(out_indices=(4,)), r'out_indices must be stages 0 to 3 .* got \(4,\)'),
-        (lambda: AttentionResNet(num_stages=3, out_indices=(3,)), 'stages 0 to 2'),
-        (lambda: AttentionResNet(frozen_stages=5), 'frozen_stages must be -1 .* got 5'),
-        (lambda: AttentionResNet(attention=dict(type='SqueezeExcit')), "Did you mean 'SqueezeExcite'"),
-        (lambda: AttentionResNet(attention=[None]), '4 entries .* got 1'),
-        (lambda: EMANet(base_channels=20), 'which groups=2 does not divide'),
-        (lambda: EMANet(base_channels=32), 'Use gate_reduction=8 or less'),
-        (lambda: EMANet(groups='tiny'), "groups must be one of .* got 'tiny'"),
-        (lambda: EMANet(groups=((1, 2), (1, 2))), 'four rows'),
-        (lambda: EMANet(conv2=dict(type='x')), 'conv2 is taken'),
-        (lambda: MultiScaleAttention(66), 'must divide by the 4 branches'),
-        (lambda: MultiScaleAttention(64, kernels=(3, 4, 7, 9)), 'kernels must be odd'),
-        (lambda: MultiScaleAttention(64, groups=(1, 2)), 'one group count a kernel'),
-        (lambda: SoftBAN(8, scale='none'), "got 'none'"),
-        (lambda: SqueezeExcite(8), 'Use reduction=8 or less'),
-    ],
-)
-def test_errors_say_what_was_expected_and_what_came(make, message):
-    with pytest.raises(UserError, match=message):
-        make()
+def test_builds_on_the_meta_device_and_copies(entry):
+    with torch.device('meta'):
+        outputs = MODELS.build(entry.config).eval()(torch.empty(1, entry.channels, *entry.sizes[0]))
+    assert all(output.is_meta for output in outputs)
+    backbone = build(entry).eval()
+    for ours, theirs in zip(backbone(images(entry)), copy.deepcopy(backbone)(images(entry)), strict=True):
+        assert torch.equal(ours, theirs)

@@ -1,125 +1,147 @@
-"""EMANet and its baselines answer as the authors' implementations do, through the converters."""
+"""Every published classifier answers as its authors' implementation does, through the converter."""
+
+from dataclasses import dataclass, field
 
 import pytest
 import torch
-from mmpretrain.registry import MODELS
+from torch import nn
 from torch.nn import functional as F
 
 import mdvision
-from mdvision.converters import convert_state_dict
+from mdvision.converters import convert_state_dict, find_key_map
 from tests import golden
 
-CIFAR_EMANET = dict(type='mdvision.EMANet', stem='cifar', groups='cifar')
-CASES = {
-    # fixture: (converter, backbone)
-    'emanet50_cifar': ('emanet50_cifar', CIFAR_EMANET),
-    'emanet50_mini': ('emanet50_mini', dict(type='mdvision.EMANet', spatial_group_norm=True)),
-    'resnet50_cifar': ('resnet50_cifar', dict(type='mdvision.AttentionResNet', stem='cifar')),
-    'senet50_cifar': (
-        'se_resnet50_cifar',
-        dict(type='mdvision.AttentionResNet', stem='cifar', attention=dict(type='SqueezeExcite')),
-    ),
+# Stage of a fixture -> the module that puts it out, or '>module' that takes it in.
+RESNET = {'stem': 'backbone.maxpool', **{f'layer{i}': f'backbone.layer{i}' for i in range(1, 5)}}
+DEMS = {
+    'tokens': '>backbone.blocks.0',
+    'merged1': '>backbone.blocks.5',
+    'merged2': '>backbone.blocks.9',
+    'norm': 'backbone.norm',
+    **{f'blocks.{i}': f'backbone.blocks.{i}' for i in (0, 4, 5, 8, 11)},
 }
+NANO = {
+    'tokens': '>backbone.transformer_encoder.0',
+    **{f'block{i}': f'backbone.transformer_encoder.{i}' for i in (0, 1)},
+    **{f'block{i}.attention': f'backbone.transformer_encoder.{i}.attention' for i in (0, 1)},
+}
+MDNET = {
+    name: f'backbone.{name}' for name in ('pre', 'transform', 'conv1', *(f'stage{i}' for i in range(1, 8)))
+}
+MOBILENET = {'stem': 'backbone.stem', **{f'conv{i}': f'backbone.conv{i}' for i in range(1, 5)}}
+MOBILENET_V2 = {f'features.{i}': f'backbone.features.{i}' for i in range(19)}
 
 
-def build_classifier(backbone: dict, num_classes: int) -> torch.nn.Module:
-    return MODELS.build(
-        dict(
-            type='ImageClassifier',
-            backbone=dict(backbone, out_indices=(0, 1, 2, 3)),
-            neck=dict(type='GlobalAveragePooling'),
-            head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=2048),
-        )
-    )
+@dataclass
+class Case:
+    name: str
+    stages: dict
+    overrides: dict = field(default_factory=dict)
+
+
+NO_DROP = dict(drop_path_rate=0.0, attn_drop_rate=0.0)
+# The fixture of each published model: its name, and what differs from it.
+CASES = {
+    'emanet50_cifar': Case('emanet50_cifar', RESNET),
+    'emanet50_mini': Case('emanet50_mini', RESNET),
+    'resnet50_cifar': Case('resnet50_cifar', RESNET),
+    'senet50_cifar': Case('se_resnet50_cifar', RESNET),
+    'senet50_literal': Case('se_resnet50', RESNET),
+    'cbam50_cifar': Case('cbam_resnet50_cifar', RESNET),
+    'ecanet50_cifar': Case('eca_resnet50_cifar', RESNET),
+    'sanet50_cifar': Case('sa_resnet50_cifar', RESNET),
+    'fcanet50_cifar': Case('fca_resnet50_cifar', RESNET),
+    'epsanet50_cifar': Case('epsanet50_cifar', RESNET),
+    'lma_resnet18': Case('lma_resnet18', RESNET),
+    'lma_resnet50': Case('lma_resnet50', RESNET),
+    'lma_mobilenet_v2': Case('lma_mobilenet_v2', MOBILENET_V2),
+    'mdnet_100': Case('mdnet', MDNET),
+    'mobilenet_100': Case('mobilenet_cifar', MOBILENET),
+    'mobilenetv2_100': Case('mobilenet_v2_cifar', MDNET),
+    'dems_tiny_32_p2': Case('dems_vit_tiny', DEMS, NO_DROP),
+    'dems_tiny_64_p4': Case('dems_vit_tiny', DEMS, dict(NO_DROP, image_size=64, patch_size=4)),
+    'dems_small_32_p2': Case('dems_vit_small', DEMS, NO_DROP),
+    'vit_p7_d32': Case('vit_nano', NANO),
+    'vit_p4_d64': Case('vit_nano_p4', NANO),
+    'diff_vit_p7_d32': Case('diff_vit_nano', NANO),
+    'diff_vit_p4_d64': Case('diff_vit_nano_p4', NANO),
+    'diff_vit_legacy_p7_d32': Case('diff_vit_nano_legacy', NANO),
+}
 
 
 @pytest.fixture(scope='module', params=CASES)
 def case(request):
-    """(fixture, model in float64 with its weights)."""
-    data = golden.load(request.param)
-    converter, backbone = CASES[request.param]
-    model = build_classifier(backbone, data.meta['num_classes']).double()
-    model.load_state_dict(convert_state_dict(converter, data.state_dict), strict=True)
-    return data, model
+    """(fixture, case, model in float64 with its weights and without dropout)."""
+    data, case = golden.load(request.param), CASES[request.param]
+    model = mdvision.create_model(case.name, num_classes=data.meta['num_classes'], **case.overrides)
+    model.load_state_dict(convert_state_dict(case.name, data.state_dict), strict=True)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return data, case, model.double()
 
 
-def forward(model, images):
-    feature_maps = model.backbone(images)
-    return feature_maps, model.head.fc(model.neck(feature_maps)[-1])
+def test_there_is_a_case_for_every_fixture_of_a_classifier():
+    others = {'emanet50_det_stem3', 'emanet50_det_stem7', 'frcnn_utils', 'schedules'}
+    files = {path.stem for path in golden.GOLDEN.glob('*.npz')}
+    assert {name for name in files - others if not name.startswith('modules_')} == set(CASES)
 
 
 def test_parameter_count_is_exact(case):
-    data, model = case
-    assert sum(p.numel() for p in model.parameters()) == data.meta['params']
+    data, _, model = case
+    assert sum(p.numel() for p in model.parameters()) == data.meta['trainable_params']
 
 
 def test_eval_logits_and_stages_agree_in_float64(case):
-    data, model = case
-    model.eval()
+    data, case, model = case
+    stages, handles = {}, []
+    for stage in data.meta['stages']:
+        path = case.stages[stage]
+        module = model.get_submodule(path.removeprefix('>'))
+
+        def keep(_module, inputs, output, stage=stage, path=path):
+            stages[stage] = (inputs[0] if path.startswith('>') else output).clone()
+
+        handles.append(module.register_forward_hook(keep))
     with torch.no_grad():
-        images = data.images.double()
-        backbone = model.backbone
-        stem = backbone.maxpool(backbone.relu(backbone.bn1(backbone.conv1(images))))
-        feature_maps, logits = forward(model, images)
-    golden.check_stage(data, 'stem', stem)
-    for index, feature_map in enumerate(feature_maps, start=1):
-        golden.check_stage(data, f'layer{index}', feature_map)
-    want = data.tensor('logits')
-    assert (logits - want).abs().max() <= 1e-6 * max(1.0, want.abs().max())
+        logits = model.eval()(data.images.double())
+    for handle in handles:
+        handle.remove()
+    for stage in data.meta['stages']:
+        golden.check_stage(data, stage, stages[stage])
+    golden.check_close(logits, data.tensor('logits'), 'logits')
 
 
 def test_eval_logits_agree_in_float32(case):
-    data, model = case
-    model.float().eval()
+    data, _, model = case
     with torch.no_grad():
-        _, logits = forward(model, data.images)
+        logits = model.float().eval()(data.images)
     model.double()
     want = data.tensor('logits')
     assert (logits - want).abs().max() <= 1e-5 * max(1.0, want.abs().max())
 
 
 def test_training_loss_and_every_gradient_norm_agree_in_float64(case):
-    data, model = case
-    model.load_state_dict(model.state_dict())
+    data, case, model = case
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     model.train().zero_grad()
-    _, logits = forward(model, data.images.double())
+    logits = model(data.images.double())
     loss = F.cross_entropy(logits, data.labels)
     loss.backward()
     for name, buffer in model.named_buffers():
         buffer.copy_(before[name])
-    want = data.tensor('train_logits')
-    assert (logits - want).abs().max() <= 1e-6 * max(1.0, want.abs().max())
+    golden.check_close(logits, data.tensor('train_logits'), 'train logits')
     assert abs(loss.item() - float(data.arrays['train_loss'])) <= 1e-6 * abs(loss.item())
     ours = {name: p.grad for name, p in model.named_parameters()}
-    converter = next(c for f, (c, _) in CASES.items() if f == data.meta['model'])
-    by_official_name = {
-        name: ours[next(iter(convert_state_dict(converter, {name: torch.zeros(1)})))]
-        for name in data.meta['param_names']
-    }
-    golden.check_gradients(data, by_official_name)
-
-
-@pytest.mark.parametrize(
-    ('backbone', 'classes', 'params'),
-    [
-        (dict(CIFAR_EMANET, depth=50), 10, 21_191_061),
-        (dict(CIFAR_EMANET, depth=101), 10, 38_212_889),
-        (dict(type='mdvision.EMANet', depth=50, spatial_group_norm=True), 100, 20_261_551),
-        (dict(type='mdvision.EMANet', depth=101, spatial_group_norm=True), 100, 42_148_915),
-    ],
-)
-def test_parameter_counts_of_the_paper(backbone, classes, params):
-    with torch.device('meta'):
-        model = build_classifier(backbone, classes)
-    assert sum(p.numel() for p in model.parameters()) == params
+    rename = find_key_map(case.name).rename
+    golden.check_gradients(data, {name: ours[rename(name)] for name in data.meta['param_names']})
 
 
 def test_both_hosts_find_the_same_class_under_both_spellings():
     import mmdet.registry
     import mmpretrain.registry
 
-    for name in ('EMANet', 'AttentionResNet', 'MultiScaleAttention', 'SqueezeExcite'):
+    for name in ('EMANet', 'AttentionResNet', 'MultiScaleAttention', 'SqueezeExcite', 'DEMSViT', 'MDNet'):
         for registry in (mmdet.registry.MODELS, mmpretrain.registry.MODELS):
             assert registry.get(name) is getattr(mdvision, name)
             assert registry.get(f'mdvision.{name}') is getattr(mdvision, name)

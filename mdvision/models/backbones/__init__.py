@@ -1,6 +1,22 @@
-"""Backbones: a tuple of maps out, ``out_channels`` and ``out_strides`` declared, no task head."""
+"""Backbones: a tuple out, ``out_channels`` and ``out_strides`` declared, no task head."""
 
+from .base import Backbone
+from .dems_vit import DEMSViT
+from .diff_vit import DiffViT
 from .emanet import EMANet
+from .mdnet import CIFARMobileNetV2, MDNet
+from .mobilenet import CIFARMobileNet
+from .mobilenet_v2 import AttentionMobileNetV2
 from .resnet import AttentionResNet
 
-__all__ = ['AttentionResNet', 'EMANet']
+__all__ = [
+    'AttentionMobileNetV2',
+    'AttentionResNet',
+    'Backbone',
+    'CIFARMobileNet',
+    'CIFARMobileNetV2',
+    'DEMSViT',
+    'DiffViT',
+    'EMANet',
+    'MDNet',
+]

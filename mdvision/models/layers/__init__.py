@@ -1,7 +1,19 @@
 """Parts shared by two or more networks."""
 
+from .differential_attention import DifferentialAttention, LegacyDifferentialAttention, SelfAttention
+from .gelu_mlp import GELUMLP
 from .init import he_out_
 from .slot import Slot, build_slot, slot_per_stage
 from .soft_ban import SoftBAN
 
-__all__ = ['Slot', 'SoftBAN', 'build_slot', 'he_out_', 'slot_per_stage']
+__all__ = [
+    'GELUMLP',
+    'DifferentialAttention',
+    'LegacyDifferentialAttention',
+    'SelfAttention',
+    'Slot',
+    'SoftBAN',
+    'build_slot',
+    'he_out_',
+    'slot_per_stage',
+]

@@ -1,0 +1,48 @@
+"""A classifier that needs no host library: backbone, neck, linear layer."""
+
+from mmengine.model import BaseModule, initialize
+from torch import Tensor, nn
+
+from mdvision.registry import MODELS
+
+__all__ = ['Classifier']
+
+
+class _LinearHead(nn.Module):
+    """``fc`` on the last feature; named as MMPretrain's ``LinearClsHead``."""
+
+    def __init__(self, in_channels: int, num_classes: int, init_cfg: dict | None):
+        super().__init__()
+        self.fc = nn.Linear(in_channels, num_classes)
+        if init_cfg and not self.fc.weight.is_meta:
+            initialize(self, init_cfg)
+
+    def forward(self, features: tuple[Tensor, ...]) -> Tensor:
+        return self.fc(features[-1])
+
+
+class Classifier(BaseModule):
+    """``model(images)`` gives logits.
+
+    Its parameter names are those of MMPretrain's ``ImageClassifier`` of the same parts, so a
+    checkpoint of one loads into the other.
+
+    Args:
+        backbone: config of a backbone.
+        neck: config of what follows it, or None for a backbone that gives a vector.
+        head: ``dict(num_classes=..., in_channels=..., init_cfg=...)`` of the linear layer, or None
+            when the neck gives the logits itself.
+    """
+
+    def __init__(self, backbone: dict, neck: dict | None, head: dict | None):
+        super().__init__()
+        self.backbone = MODELS.build(backbone)
+        self.neck = None if neck is None else MODELS.build(neck)
+        self.head = None if head is None else _LinearHead(**head)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, channels, H, W) -> logits (B, num_classes)."""
+        features = self.backbone(images)
+        if self.neck is not None:
+            features = self.neck(features)
+        return features[-1] if self.head is None else self.head(features)

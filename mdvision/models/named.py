@@ -1,0 +1,138 @@
+"""Models by name: what a name stands for, in one table.
+
+A name is a backbone with its arguments, the classifier around it, the image and the number of
+classes that it was published for, and the key map of its authors' checkpoints.
+"""
+
+import fnmatch
+import inspect
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from mdvision.errors import UserError, did_you_mean
+from mdvision.registry import MODELS
+
+from .classifier import Classifier
+from .named_table import NAMED, NamedModel
+
+__all__ = [
+    'backbone_config',
+    'classifier_config',
+    'create_backbone',
+    'create_model',
+    'find_model',
+    'list_models',
+]
+
+
+def list_models(filter: str = '*') -> list[str]:
+    """The names of all models that fit a shell pattern, sorted.
+
+    Args:
+        filter: for example ``'*_cifar'`` or ``'lma_*'``; a text without ``*`` fits anywhere.
+    """
+    pattern = filter if any(c in filter for c in '*?[') else f'*{filter}*'
+    return sorted(fnmatch.filter(NAMED, pattern))
+
+
+def find_model(name: str) -> NamedModel:
+    """The table row of a name.
+
+    Raises:
+        UserError: for an unknown name, with the nearest ones.
+    """
+    if name not in NAMED:
+        raise UserError(
+            f'no model is called {name!r}.{did_you_mean(name, NAMED)} mdvision.list_models() names all '
+            f'{len(NAMED)}.'
+        )
+    return NAMED[name]
+
+
+def backbone_config(name: str, **overrides) -> dict:
+    """The same feature extractor as ``backbone = dict(...)`` of a config of either host.
+
+    Raises:
+        UserError: for an unknown name or argument.
+    """
+    config = find_model(name).backbone
+    known = _arguments(MODELS.get(config['type']))
+    for key in overrides:
+        if key not in known:
+            raise UserError(
+                f'{name}: its backbone {config["type"]} has no argument {key!r}.'
+                f'{did_you_mean(key, known)} It has {", ".join(sorted(known))}.'
+            )
+    return {**config, **overrides, 'type': f'mdvision.{config["type"]}'}
+
+
+def create_backbone(name: str, **overrides) -> nn.Module:
+    """The feature extractor of a named model.
+
+    Args:
+        name: one of :func:`list_models`.
+        **overrides: arguments of the backbone's class, such as ``out_indices=(0, 1, 2, 3)``.
+
+    Returns:
+        A module with ``out_channels`` and ``out_strides``; its output is a tuple of maps, or of
+        class tokens for the vision transformers.
+
+    Raises:
+        UserError: for an unknown name or argument.
+    """
+    return MODELS.build(backbone_config(name, **overrides))
+
+
+def create_model(name: str, num_classes: int | None = None, **overrides) -> Classifier:
+    """A named classifier, with fresh weights; ``model(images)`` gives logits.
+
+    Args:
+        name: one of :func:`list_models`.
+        num_classes: number of logits; by default that of the publication.
+        **overrides: arguments of the backbone's class, such as ``width_mult=0.5``.
+
+    Raises:
+        UserError: for an unknown name or argument.
+    """
+    return Classifier(**_parts(name, num_classes, overrides))
+
+
+def classifier_config(name: str, num_classes: int | None = None, **overrides) -> dict:
+    """The same classifier as ``model = dict(...)`` of an MMPretrain config.
+
+    The parameters have the same names as those of :func:`create_model`.
+    """
+    parts = _parts(name, num_classes, overrides)
+    head = parts['head']
+    head = dict(type='mmpretrain.ClsHead') if head is None else dict(type='mmpretrain.LinearClsHead', **head)
+    head['loss'] = dict(type='mmpretrain.CrossEntropyLoss')
+    return dict(type='mmpretrain.ImageClassifier', backbone=parts['backbone'], neck=parts['neck'], head=head)
+
+
+def _parts(name: str, num_classes: int | None, overrides: Mapping) -> dict:
+    named = find_model(name)
+    backbone = backbone_config(name, **overrides)
+    num_classes = num_classes or named.num_classes
+    with torch.device('meta'):
+        in_channels = MODELS.build(backbone).out_channels[-1]
+    if named.mlp:
+        neck = dict(named.mlp, type='mdvision.MLPLogits', in_channels=in_channels, num_classes=num_classes)
+        return dict(backbone=backbone, neck=neck, head=None)
+    neck = dict(type='mdvision.GlobalPool', drop_rate=named.drop_rate) if named.pooled else None
+    head = dict(in_channels=in_channels, num_classes=num_classes, init_cfg=named.head_init)
+    return dict(backbone=backbone, neck=neck, head=head)
+
+
+def _arguments(cls: type) -> set[str]:
+    """The arguments of a class, through ``**kwargs`` to those of its bases."""
+    names = set()
+    for base in cls.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        names |= {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != 'self'}
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    return names
