@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 from torch.utils.module_tracker import ModuleTracker
 
+from .meta_operators import run_operator
 from .training_memory import training_bytes
 
 __all__ = ['KINDS', 'Complexity', 'Cost', 'count', 'measure']
@@ -124,7 +125,7 @@ def measure(
         ValueError: from a batch norm that cannot train because it gets one value a channel.
     """
     model, inputs = _on_meta(model, inputs)
-    counted = count(model, *inputs, forward=forward, depth=depth)
+    counted = _count(model, inputs, forward, depth)
     return replace(counted, training_bytes=training_bytes(model.train(), *inputs, forward=forward))
 
 
@@ -132,7 +133,10 @@ def count(
     model: nn.Module, *inputs: Tensor, forward: Callable | None = None, depth: int | None = None
 ) -> Complexity:
     """:func:`measure` without the memory of a training step."""
-    model, inputs = _on_meta(model, inputs)
+    return _count(*_on_meta(model, inputs), forward, depth)
+
+
+def _count(model: nn.Module, inputs: tuple, forward: Callable | None, depth: int | None) -> Complexity:
     root = _Root(model.eval(), forward)
     stages = {_stage(name, depth): Cost() for name, _ in model.named_modules()}
     for name, parameter in model.named_parameters():
@@ -185,7 +189,7 @@ def _on_meta(model: nn.Module, inputs: tuple) -> tuple[nn.Module, tuple]:
     """A copy whose parameters and buffers have no contents; the model's are never copied."""
     copies = {}
     for tensor in (*model.parameters(), *model.buffers()):
-        empty = torch.empty_like(tensor, device='meta')
+        empty = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device='meta')
         if isinstance(tensor, nn.Parameter):
             empty = nn.Parameter(empty, tensor.requires_grad)
         copies[id(tensor)] = empty
@@ -243,7 +247,7 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = run_operator(func, args, kwargs)
         operator = func._overloadpacket
         name = str(operator).removeprefix('aten.')
         formula = _FORMULAS.get(operator) or (_deformable_flops if name.endswith('deform_conv2d') else None)

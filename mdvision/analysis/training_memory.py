@@ -10,6 +10,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from .meta_operators import run_operator
+
 __all__ = ['training_bytes']
 
 
@@ -42,7 +44,7 @@ class _LiveStorages(TorchDispatchMode):
         self.live -= size
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
+        out = run_operator(func, args, kwargs or {})
         self.add(out)
         return out
 

@@ -134,7 +134,7 @@ class DiffViT(Backbone):
         init_cfg: dict | None = None,
     ):
         for name, value, known in (
-            ('attention', attention, _ATTENTIONS),
+            ('attention', attention, tuple(_ATTENTIONS)),
             ('out_type', out_type, _OUT_TYPES),
         ):
             if value not in known:

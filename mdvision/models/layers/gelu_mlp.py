@@ -42,7 +42,8 @@ class GELUMLP(BaseModule):
         self.act_out = nn.GELU() if activation_out else nn.Identity()
         self.drop_out = nn.Dropout(drop_rate) if dropout_out else nn.Identity()
         if unused_norm:
-            self.norm = nn.LayerNorm(hidden_channels)
+            # Frozen, since distributed training waits for the gradient of what can have one.
+            self.norm = nn.LayerNorm(hidden_channels).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., K)."""
