@@ -19,10 +19,11 @@ from .timm_names import register_with_timm  # noqa: E402
 
 register_with_timm()
 
-# Built on a host library: imported on first use, so that ``import mdvision`` stays light.
+# Imported on first use, so that ``import mdvision`` stays light.
 _LAZY = {
     'DetectionMetric': 'mdvision.evaluation.detection_metric',
     'MiniVOCDataset': 'mdvision.datasets.mini_voc_dataset',
+    'PolyWarmupLR': 'mdvision.engine.schedulers',
     'VOCDataset': 'mdvision.datasets.voc',
 }
 

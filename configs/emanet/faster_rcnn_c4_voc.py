@@ -21,7 +21,11 @@ CIFAR variant give with a 3x3 stem: stem='cifar_pool', groups='cifar'. The autho
 give 25.01 M with the stem and groups used here. Not trained yet.
 """
 
-_base_ = ['../_base_/datasets/voc0712.py', '../_base_/detection_runtime.py']
+_base_ = [
+    '../_base_/datasets/voc0712.py',
+    '../_base_/detection_runtime.py',
+    '../_base_/schedules/emanet_detector.py',
+]
 
 num_classes = 20
 _stages = dict(type='mdvision.EMANet', depth=50, stem='imagenet', groups='imagenet')
@@ -74,7 +78,13 @@ model = dict(
     train_cfg=dict(
         rpn=dict(
             assigner=dict(
-                type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.0, ignore_iof_thr=-1
+                type='MaxIoUAssigner',
+                pos_iou_thr=0.7,
+                neg_iou_thr=0.3,
+                min_pos_iou=0.0,
+                # Only one best anchor of an object is positive, not all that overlap it equally well.
+                gt_max_assign_all=False,
+                ignore_iof_thr=-1,
             ),
             sampler=dict(
                 type='RandomSampler', num=256, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False
@@ -142,14 +152,4 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# The authors' curve over 100 epochs: three epochs up from 1e-5, a cosine to 1e-6, five epochs there.
 train_cfg = dict(max_epochs=100, val_interval=5)
-optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0)
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=True, begin=0, end=3),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=3, end=95, T_max=92, eta_min=1e-6),
-]
-# The authors' rate does not depend on the batch: they clamp it to 1e-4.
-auto_scale_lr = dict(enable=False, base_batch_size=2)

@@ -108,7 +108,11 @@ class Complexity:
 
 
 def measure(
-    model: nn.Module, *inputs: Tensor, forward: Callable | None = None, depth: int | None = None
+    model: nn.Module,
+    *inputs: Tensor,
+    forward: Callable | None = None,
+    training_forward: Callable | None = None,
+    depth: int | None = None,
 ) -> Complexity:
     """Count a model and the memory of one training step with the same inputs.
 
@@ -117,6 +121,7 @@ def measure(
             in evaluation mode for the counts and in training mode for the memory.
         *inputs: what the model takes; only shapes and types matter.
         forward: called as ``forward(model, *inputs)`` for models that take more than tensors.
+        training_forward: the same for the training step, where that is not as in the test.
         depth: how many parts of a module's name make a stage. By default each child of ``backbone`` is a
             stage, and every other child of the model.
 
@@ -126,7 +131,8 @@ def measure(
     """
     model, inputs = _on_meta(model, inputs)
     counted = _count(model, inputs, forward, depth)
-    return replace(counted, training_bytes=training_bytes(model.train(), *inputs, forward=forward))
+    peak = training_bytes(model.train(), *inputs, forward=training_forward or forward)
+    return replace(counted, training_bytes=peak)
 
 
 def count(

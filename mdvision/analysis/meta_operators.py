@@ -7,7 +7,7 @@ repeats the same few hundred combinations thousands of times.
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 __all__ = ['run_operator']
@@ -25,7 +25,7 @@ def run_operator(func: Callable, args: tuple, kwargs: dict) -> object:
     types, and memory of its own, as the operator would have made it.
     """
     try:
-        key = (func, _layout(args), _layout(tuple(kwargs.items())))
+        key = (func, _layout(args), _layout(tuple(kwargs.items())), torch.get_default_dtype())
         known = key in _RESULTS  # a TypeError where something has no hash
     except (TypeError, _NotMetaError):
         return func(*args, **kwargs)
@@ -43,10 +43,14 @@ class _NotMetaError(Exception):
     """A tensor has contents, which must be computed."""
 
 
+def _is_plain(value: object) -> bool:
+    return type(value) in (Tensor, nn.Parameter) and value.is_meta
+
+
 def _layout(value: object) -> object:
     """What of an argument decides the layout of the result, hashable."""
     if isinstance(value, Tensor):
-        if not value.is_meta or type(value) not in (Tensor, torch.nn.Parameter):
+        if not _is_plain(value):
             raise _NotMetaError
         return value.shape, value.stride(), value.dtype
     if isinstance(value, (tuple, list)):
@@ -62,7 +66,7 @@ def _make(layout: tuple) -> Tensor:
 def _repeatable(args: tuple, kwargs: dict, out: object) -> tuple | None:
     """Container and layouts of a result that owns its memory; None for a view, in place, or no tensor."""
     results = [out] if isinstance(out, Tensor) else out
-    if not isinstance(results, (tuple, list)) or not all(t is None or isinstance(t, Tensor) for t in results):
+    if not isinstance(results, (tuple, list)) or not all(t is None or _is_plain(t) for t in results):
         return None
     seen = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
     for tensor in results:

@@ -77,7 +77,8 @@ def convert_checkpoint(
                 _wanted(name, state_dict), state_dict, source_path, min_match, advice
             )
         except UserError as error:
-            raise UserError(f'{error}{_other_fits(name, official, source)}') from None
+            hint = _other_fits(name, official) if source == 'authors' else ''
+            raise UserError(f'{error}{hint}') from None
     target = Path(target_path)
     target.parent.mkdir(parents=True, exist_ok=True)
     torch.save(dict(state_dict=state_dict, meta=meta), target)
@@ -98,14 +99,14 @@ def _wanted(name: str, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         return create_model(name, num_classes=_num_classes(state_dict)).state_dict()
 
 
-def _other_fits(name: str, official: dict[str, Tensor], source: str) -> str:
+def _other_fits(name: str, official: dict[str, Tensor]) -> str:
     """A hint at the models whose keys and shapes are those of the file."""
     fits = []
     for other in list_converters():
         if other == name or other.endswith('_detector'):
             continue
         try:
-            converted = convert_state_dict(other, official, source)
+            converted = convert_state_dict(other, official)
             wanted = _wanted(other, converted)
         except UserError:
             continue

@@ -41,9 +41,7 @@ def detector(kind: str, name: str, arguments: dict) -> dict:
     config.backbone = mdvision.backbone_config(name, **arguments)
     levels = len(backbone.out_channels)
     strides = list(backbone.out_strides)
-    config.neck = dict(
-        type='FPN', in_channels=list(backbone.out_channels), out_channels=16, num_outs=levels
-    )
+    config.neck = dict(type='FPN', in_channels=list(backbone.out_channels), out_channels=16, num_outs=levels)
     if kind == 'retinanet':
         config.bbox_head.update(num_classes=3, in_channels=16, feat_channels=16, stacked_convs=1)
         config.bbox_head.anchor_generator.strides = strides

@@ -14,7 +14,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(
-        type='mdvision.engine.schedulers.PolyWarmupLR',
+        type='mdvision.PolyWarmupLR',
         start_factor=0.1,
         power=2.0,
         by_epoch=True,
