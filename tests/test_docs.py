@@ -47,26 +47,34 @@ def test_the_attention_of_the_page_trains_a_detector_from_a_users_folder(tmp_pat
     assert (tmp_path / 'work_dirs' / 'my_detector' / 'epoch_1.pth').is_file()
 
 
-def test_the_classifier_of_the_page_builds_with_the_users_attention(tmp_path, monkeypatch):
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-    from mmpretrain.registry import MODELS
+def test_the_attention_of_the_page_trains_a_classifier_from_a_users_folder(tmp_path):
+    """The other half of the page, on a few pictures."""
+    import cv2
+    import numpy as np
+
+    from tests.running import run_tool
 
     attention, _, classifier, *_ = code_blocks('docs/add_an_attention.md', 'python')
-    (tmp_path / 'my_attention.py').write_text(attention.replace('ContextGate', 'ContextGateOfTheTest'))
-    (tmp_path / 'cls.py').write_text(classifier.replace('ContextGate', 'ContextGateOfTheTest'))
-    monkeypatch.syspath_prepend(tmp_path)
-    cfg = Config.fromfile(tmp_path / 'cls.py')
-    init_default_scope('mmpretrain')
-    model = MODELS.build(cfg.model)
-    gates = [m for m in model.modules() if type(m).__name__ == 'ContextGateOfTheTest']
-    assert len(gates) == 8
+    (tmp_path / 'my_attention.py').write_text(attention)
+    (tmp_path / 'my_classifier.py').write_text(classifier)
+    for index, (split, name) in enumerate([(s, n) for s in ('train', 'val') for n in ('cat', 'dog')] * 16):
+        folder = tmp_path / 'data' / 'pictures' / split / name
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = np.full((20, 24, 3), 60 if name == 'cat' else 200, np.uint8)
+        cv2.imwrite(str(folder / f'{index}.png'), picture)
+    printed = run_tool(
+        'train.py', 'my_classifier.py', '--cfg-options', 'train_cfg.max_epochs=1', cwd=tmp_path
+    )
+    assert 'accuracy/top1' in printed
+    assert (tmp_path / 'work_dirs' / 'my_classifier' / 'epoch_1.pth').is_file()
 
 
 def test_the_python_of_the_readme_runs(capsys):
     snippet = next(block for block in code_blocks('README.md', 'python') if 'import mdvision' in block)
     exec(snippet, {})
-    assert capsys.readouterr().out == '(256, 512, 1024, 2048) (4, 8, 16, 32)\n'
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1:] == ['torch.Size([1, 10])', '(256, 512, 1024, 2048) (4, 8, 16, 32)']
+    assert "'lma_resnet50'" in printed[0]
 
 
 def test_the_backbone_of_the_page_is_a_backbone():

@@ -233,8 +233,8 @@ def _deformable_flops(x: Tensor, weight: Tensor, *args, out_val: Tensor, **kwarg
 
 _FORMULAS = {
     **flop_registry,
-    **{op: _fourier_flops for op in (aten._fft_r2c, aten._fft_c2r, aten._fft_c2c)},
-    **{op: _vector_flops for op in (aten.mv, aten.addmv, aten.dot, aten.vdot)},
+    **dict.fromkeys((aten._fft_r2c, aten._fft_c2r, aten._fft_c2c), _fourier_flops),
+    **dict.fromkeys((aten.mv, aten.addmv, aten.dot, aten.vdot), _vector_flops),
     aten.addbmm: _batched_sum_flops,
 }
 _MATRIX_PRODUCTS = {aten.mm, aten.addmm, aten.bmm, aten.baddbmm, aten.addbmm,

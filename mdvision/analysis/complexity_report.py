@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import contextlib
 import json
 import os
 import sys
@@ -52,13 +53,14 @@ class Report:
 def main(args: argparse.Namespace) -> None:
     """Print the cost of ``args.model``, a name or a config file, as a table or as JSON."""
     size = tuple(args.size) if args.size else None
-    if args.model in NAMED:
-        report = report_on_name(args.model, size, args.cfg_options)
-    elif args.model.endswith('.py') or Path(args.model).exists() or len(Path(args.model).parts) > 1:
-        report = report_on_config(args.model, size, args.cfg_options)
-    else:
-        _refuse_name(args.model)
-    # Not say(): once a logger exists, it would put the time in front of the JSON.
+    # What the hosts say goes elsewhere, so that --json prints JSON and nothing else.
+    with contextlib.redirect_stdout(sys.stderr):
+        if args.model in NAMED:
+            report = report_on_name(args.model, size, args.cfg_options)
+        elif args.model.endswith('.py') or Path(args.model).exists() or len(Path(args.model).parts) > 1:
+            report = report_on_config(args.model, size, args.cfg_options)
+        else:
+            _refuse_name(args.model)
     print(json.dumps(as_json(report), indent=2) if args.json else as_text(report))
 
 
@@ -165,7 +167,7 @@ def _build(cfg: dict) -> nn.Module:
         return MODELS.build(cfg)  # one that looks at the values of a tensor while it is built
 
 
-# ---------------------------------------------------------------------------------------------- size of the image
+# ---------------------------------------------------------------------------------------------- image size
 
 
 def _image_size(cfg: Config, path: str) -> tuple[int, int]:
@@ -181,8 +183,8 @@ def _image_size(cfg: Config, path: str) -> tuple[int, int]:
             size = (crop, crop) if isinstance(crop, int) else tuple(crop)
     if size is None:
         raise UserError(
-            f'{path}: its test pipeline has no Resize with a scale and no CenterCrop, so the size of the image '
-            'is not known. Give it, for example --size 224 224.'
+            f'{path}: its test pipeline has no Resize with a scale and no CenterCrop, so the size of the '
+            'image is not known. Give it, for example --size 224 224.'
         )
     divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor', 1)
     return tuple(-(-side // divisor) * divisor for side in size)
@@ -213,8 +215,9 @@ def _run_two_stages(model: nn.Module, images: Tensor, regions: int):
 def _samples(images: Tensor) -> list:
     from mmdet.structures import DetDataSample
 
-    height, width = shape = tuple(images.shape[-2:])
-    sizes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), shape)
+    sizes = dict.fromkeys(
+        ('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), tuple(images.shape[-2:])
+    )
     return [DetDataSample(metainfo=dict(img_id=0, scale_factor=(1.0, 1.0), **sizes))]
 
 
@@ -293,6 +296,12 @@ def as_json(report: Report) -> dict:
     )
 
 
+_UNITS = """\
+1 G = 10^9, 1 M = 10^6 and 1 k = 10^3 multiply-adds; a multiply-add counts once. Convolutions, matrix
+products and Fourier transforms count; element-wise operations, norms, pools and activations do not.
+Activations are the numbers that convolutions and matrix products put out."""
+
+
 def as_text(report: Report) -> str:
     """The report as a table, with what the numbers mean below it."""
     complexity = report.complexity
@@ -319,15 +328,7 @@ def as_text(report: Report) -> str:
     lines += [_training_line(report)]
     if complexity.uncounted:
         lines.append(f'not counted, no formula is known: {", ".join(complexity.uncounted)}')
-    return '\n'.join(
-        [
-            *lines,
-            '',
-            '1 G = 10^9, 1 M = 10^6 and 1 k = 10^3 multiply-adds; a multiply-add counts once. Convolutions, matrix',
-            'products and Fourier transforms count; element-wise operations, norms, pools, activations do not.',
-            'Activations are the numbers that convolutions and matrix products put out.',
-        ]
-    )
+    return '\n'.join([*lines, '', _UNITS])
 
 
 def _cells(params: int, macs: int, activations: int) -> tuple[str, ...]:
@@ -340,6 +341,7 @@ def _training_line(report: Report) -> str:
     peak = report.complexity.training_bytes
     regions = f' and {report.training_regions} regions' if report.training_regions else ''
     return (
-        f'a training step on one image{regions}: {peak / 2**20:.1f} MiB ({peak:,} bytes) in float32, of weights, '
-        'gradients and\n  the tensors kept for the backward pass; without optimiser state, loss and workspaces'
+        f'a training step on one image{regions}: {peak / 2**20:.1f} MiB ({peak:,} bytes) in float32,\n'
+        '  of weights, gradients and the tensors kept for the backward pass; without optimiser state, loss\n'
+        '  and workspaces'
     )

@@ -1,4 +1,7 @@
-"""``configs/README.md`` from ``configs/results.csv``: every published number has a row there.
+"""``configs/README.md`` from the data beside it: every published number has a row there.
+
+``results.csv`` has what was trained, ``model_costs.json`` and ``reported.json`` what the models cost
+(see :mod:`mdvision.analysis.model_costs`, which counts them anew).
 
 python -m mdvision.analysis.model_zoo
 """
@@ -7,6 +10,8 @@ import csv
 import json
 import statistics
 from pathlib import Path
+
+from .model_costs import render_costs
 
 __all__ = ['add_result', 'render']
 
@@ -56,7 +61,12 @@ def add_result(csv_path: Path, config: str, results_json: Path, metrics: list[st
 
 
 def render(csv_path: Path) -> str:
-    """The Markdown page: one line for each config and metric, mean and range over the seeds."""
+    """The Markdown page: one line for each config and metric, mean and range over the seeds.
+
+    Args:
+        csv_path: ``configs/results.csv``. The section on named models follows where ``model_costs.json``
+            lies beside it.
+    """
     with open(csv_path, newline='', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
     groups: dict[tuple[str, str], list[dict]] = {}
@@ -80,6 +90,9 @@ def render(csv_path: Path) -> str:
             f'{statistics.mean(values):.4f} | {each} | {int(group[0]["parameters"]):,} | {minutes:.1f} | '
             f'{group[0]["hardware"]} |'
         )
+    folder = Path(csv_path).parent
+    if (folder / 'model_costs.json').is_file():
+        lines += ['', *render_costs(folder)]
     return '\n'.join([*lines, ''])
 
 
