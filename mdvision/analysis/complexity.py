@@ -5,11 +5,13 @@ would run is seen, none is computed. The formulas are those of ``torch.utils.flo
 it lacks is added here. Counts are exact integers.
 
 * A multiply-add counts once; the libraries' "FLOPs" are half or the whole of twice that.
-* Convolutions, matrix products and Fourier transforms count. Element-wise operations, norms, pools,
+* Convolutions, matrix products, Fourier and cosine transforms count. Element-wise operations, norms, pools,
   activations, softmax, interpolation and biases count nothing, as in the papers.
 * A product with zeros of the padding counts like any other.
 * A Fourier transform of N points counts as N/2 log2 N butterflies of one complex multiplication
   each, which is four real multiply-adds: 2 N log2 N in all; half of that if input or output is real.
+* A transform that a module writes as a product and a sum is invisible here: the module says what it
+  costs in a method ``transform_macs(*inputs) -> int``. It counts with the Fourier transforms.
 """
 
 import copy
@@ -107,6 +109,7 @@ class Complexity:
         )
 
 
+@torch.inference_mode(False)
 def measure(
     model: nn.Module,
     *inputs: Tensor,
@@ -135,6 +138,7 @@ def measure(
     return replace(counted, training_bytes=peak)
 
 
+@torch.inference_mode(False)
 def count(
     model: nn.Module, *inputs: Tensor, forward: Callable | None = None, depth: int | None = None
 ) -> Complexity:
@@ -149,21 +153,35 @@ def _count(model: nn.Module, inputs: tuple, forward: Callable | None, depth: int
         stage = stages[_stage(name.rpartition('.')[0], depth)]
         stage.params += parameter.numel()
         stage.trainable_params += parameter.numel() * parameter.requires_grad
+    hooks = [
+        module.register_forward_pre_hook(_add_declared(stages[_stage(name, depth)]))
+        for name, module in model.named_modules()
+        if hasattr(module, 'transform_macs')
+    ]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operator without a formula
     try:
         with ModuleTracker() as tracker:
             counter = _Counter(lambda: stages[_stage(_running_module(tracker), depth)], inputs)
             # Every form of attention as the products that it consists of.
-            with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
                 root(*inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+        for hook in hooks:
+            hook.remove()
     return Complexity(
         stages={name: cost for name, cost in stages.items() if cost != Cost()},
         stored_buffers=_stored_buffers(model),
         uncounted=tuple(sorted(counter.uncounted)),
     )
+
+
+def _add_declared(stage: Cost) -> Callable:
+    def hook(module: nn.Module, inputs: tuple) -> None:
+        stage.macs['fft'] += module.transform_macs(*inputs)
+
+    return hook
 
 
 class _Root(nn.Module):
@@ -179,9 +197,10 @@ class _Root(nn.Module):
 
 
 def _running_module(tracker: ModuleTracker) -> str:
-    """The name of the innermost module that runs, as in ``named_modules``."""
-    innermost = max(tracker.parents - {'Global'}, key=lambda name: name.count('.'))
-    return innermost.removeprefix(f'{_Root.__name__}.model').removeprefix('.')
+    """Name of the innermost module that runs, as in ``named_modules``; '' for one the model does not hold."""
+    prefix = f'{_Root.__name__}.model'
+    running = [name.removeprefix(prefix) for name in tracker.parents if name.startswith(prefix)]
+    return max(running, key=lambda name: name.count('.'), default='').removeprefix('.')
 
 
 def _stage(module: str, depth: int | None) -> str:
@@ -195,12 +214,16 @@ def _on_meta(model: nn.Module, inputs: tuple) -> tuple[nn.Module, tuple]:
     """A copy whose parameters and buffers have no contents; the model's are never copied."""
     copies = {}
     for tensor in (*model.parameters(), *model.buffers()):
-        empty = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device='meta')
+        empty = _empty_like(tensor)
         if isinstance(tensor, nn.Parameter):
             empty = nn.Parameter(empty, tensor.requires_grad)
         copies[id(tensor)] = empty
     # Tensors that deepcopy finds in its memo it takes from there.
-    return copy.deepcopy(model, copies), tree_map_only(Tensor, lambda t: t.to('meta'), inputs)
+    return copy.deepcopy(model, copies), tree_map_only(Tensor, _empty_like, inputs)
+
+
+def _empty_like(tensor: Tensor) -> Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device='meta')
 
 
 def _stored_buffers(model: nn.Module) -> int:

@@ -155,6 +155,12 @@ def _report(title: str, model: nn.Module, image: tuple, forward=None, training_f
         return Report(
             title, image, measure(model, images, forward=forward, training_forward=training_forward)
         )
+    except (RuntimeError, NotImplementedError) as error:
+        if 'meta' not in str(error):
+            raise
+        raise UserError(
+            f'{title} looks at the values of a tensor, so it cannot be counted without computing: {error}'
+        ) from error
     except ValueError as error:  # a batch norm with one value a channel
         return Report(title, image, count(model, images, forward=forward), no_training=str(error))
 
@@ -298,7 +304,7 @@ def as_json(report: Report) -> dict:
 
 _UNITS = """\
 1 G = 10^9, 1 M = 10^6 and 1 k = 10^3 multiply-adds; a multiply-add counts once. Convolutions, matrix
-products and Fourier transforms count; element-wise operations, norms, pools and activations do not.
+products, Fourier and cosine transforms count; element-wise operations, norms, pools and activations do not.
 Activations are the numbers that convolutions and matrix products put out."""
 
 

@@ -68,9 +68,8 @@ def training_bytes(model: nn.Module, *inputs: Tensor, forward: Callable | None =
     model.zero_grad(set_to_none=True)
     storages = _LiveStorages()
     storages.add([list(model.parameters()), list(model.buffers()), inputs])
-    with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), storages:
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), storages:
         outputs = model(*inputs) if forward is None else forward(model, *inputs)
         sums = [t.sum() for t in tree_leaves(outputs) if isinstance(t, Tensor) and t.requires_grad]
-        if sums:
-            sum(sums).backward()
+        torch.autograd.backward(sums)
     return storages.peak

@@ -127,5 +127,9 @@ class FrequencyChannelAttention(nn.Module):
         q = (parts * filters[:, None]).sum((3, 4)).flatten(1)  # (B, C)
         return x * self.fc(q)[:, :, None, None]
 
+    def transform_macs(self, x: Tensor) -> int:
+        """Multiply-adds of the transform, for counting: one for each element of the map."""
+        return x.numel()
+
     def extra_repr(self) -> str:
         return f'grid={self.grid}'

@@ -92,8 +92,7 @@ class DiffViT(Backbone):
             in the paper, instead of the layer norm after it or, in ``'legacy'``, the group norm.
         lambda_per_head: a lambda for each head; only for ``'differential'``, ``'legacy'`` has it.
         key_bias: False omits the bias of the keys, which has no effect; ``'differential'`` has none.
-        unused_norm: False omits the layer norm in each MLP that is never applied. Its parameters get
-            no gradient: distributed training needs ``find_unused_parameters=True`` with it.
+        unused_norm: False omits the layer norm in each MLP that is never applied; it is frozen.
         mlp_activation_out: False omits the GELU after the second linear layer of the blocks' MLPs.
         out_type: ``'cls_token'`` returns (B, D) a stage, ``out_strides`` is empty, and the image must
             be a multiple of the patch; ``'featmap'`` drops the class token and returns maps

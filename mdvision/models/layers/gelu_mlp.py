@@ -19,7 +19,7 @@ class GELUMLP(BaseModule):
         activation_out: apply GELU after the second linear layer as well.
         dropout_out: whether there is the second dropout, on the output.
         unused_norm: own a layer norm over E that is never applied, as some checkpoints do. Its
-            parameters get no gradient.
+            parameters are frozen.
         init_cfg: mmengine initialisation.
     """
 
