@@ -265,79 +265,11 @@ def test_maps_have_the_declared_channels_and_strides(make, stem, size):
         assert feature_map.shape == (1, channels, *(-(-side // stride) for side in size))
 
 
-def test_every_parameter_gets_a_gradient_and_nothing_is_built_in_vain(make):
-    backbone = make(stem='imagenet', out_indices=(1, 2, 6)).train()
-    assert not hasattr(backbone, 'conv1')
-    backbone(torch.randn(2, 3, 65, 47))[-1].square().mean().backward()
-    assert [name for name, p in backbone.named_parameters() if p.grad is None] == []
-    assert all(p.grad.isfinite().all() for p in backbone.parameters())
-
-
-def test_checkpointing_changes_no_gradient(make):
-    plain, recomputing = make().eval(), make(with_cp=True).eval()
-    recomputing.load_state_dict(plain.state_dict())
-    images = torch.randn(2, 3, 16, 16)
-    parts = ('pre.0', 'stage1.residual.0', 'stage3.1.residual.0', 'stage7.residual.0', 'conv1.0')
-    counts = [calls(backbone, *parts) for backbone in (plain, recomputing)]
-    for backbone in (plain, recomputing):
-        backbone(images)[-1].square().mean().backward()
-    # The stem is not recomputed: an image needs no gradient.
-    assert counts == [dict.fromkeys(parts, 1), {**dict.fromkeys(parts, 2), 'pre.0': 1}]
-    for name, parameter in recomputing.named_parameters():
-        torch.testing.assert_close(parameter.grad, plain.get_parameter(name).grad)
-
-
-@pytest.mark.parametrize('training', [False, True])
-def test_compiles_without_a_graph_break(make, training):
-    torch._dynamo.reset()
-    backbone, images = make().train(training), torch.randn(2, 3, 33, 31)
-    compiled = torch.compile(backbone, fullgraph=True, backend='eager')
-    torch.testing.assert_close(compiled(images), backbone(images))
-
-
-def test_exports(make):
-    backbone, images = make(stem='imagenet').eval(), torch.randn(2, 3, 65, 47)
-    torch.testing.assert_close(torch.export.export(backbone, (images,)).module()(images), backbone(images))
-
-
-def test_half_precision_stays_half(make):
-    backbone = make().eval().to(torch.bfloat16)
-    out = backbone(torch.randn(1, 3, 32, 32, dtype=torch.bfloat16))[0]
-    assert out.dtype == torch.bfloat16 and out.isfinite().all()
-
-
 def test_automatic_mixed_precision_trains_every_parameter(make):
     backbone = make().train()
     with torch.autocast('cpu', torch.bfloat16):
         backbone(torch.randn(2, 3, 16, 16))[0].float().square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in backbone.parameters())
-
-
-def test_builds_without_memory(make):
-    with torch.device('meta'):
-        assert all(parameter.is_meta for parameter in make().parameters())
-
-
-def test_norm_eval_keeps_every_batch_norm_in_evaluation(make):
-    modules = list(make(norm_eval=True).train().modules())
-    assert any(module.training for module in modules)
-    assert not any(module.training for module in modules if isinstance(module, nn.BatchNorm2d))
-
-
-@pytest.mark.parametrize('frozen_stages', [-1, 0, 1, 3, 8])
-def test_frozen_stages_neither_train_nor_update_statistics(make, frozen_stages):
-    backbone = make(frozen_stages=frozen_stages).train()
-    parts = ['pre', 'transform', *(f'stage{i}' for i in range(1, 8)), 'conv1']
-    frozen = [] if frozen_stages < 0 else parts[: 2 + frozen_stages]
-    before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
-    out = backbone(torch.randn(2, 3, 16, 16))[0]
-    if frozen_stages < 8:
-        out.square().mean().backward()
-    for name, parameter in backbone.named_parameters():
-        assert parameter.requires_grad == (name.split('.')[0] not in frozen), name
-        assert (parameter.grad is None) == (not parameter.requires_grad), name
-    for name, buffer in backbone.named_buffers():
-        assert torch.equal(buffer, before[name]) == (name.split('.')[0] in frozen), name
 
 
 def test_images_may_have_other_channel_counts(make):

@@ -74,54 +74,6 @@ def test_maps_have_the_declared_channels_and_strides(small, size):
         assert feature_map.shape == (2, channels, *(-(-side // stride) for side in size))
 
 
-def test_every_parameter_gets_a_gradient_and_nothing_is_built_in_vain(small):
-    backbone = small[0]().train()
-    backbone(torch.randn(2, 3, 64, 64))[-1].square().mean().backward()
-    assert [name for name, p in backbone.named_parameters() if p.grad is None] == []
-    assert all(p.grad.isfinite().all() for p in backbone.parameters())
-
-
-def test_checkpointing_changes_no_gradient(small):
-    plain, recomputing = small[0]().eval(), small[0](with_cp=True).eval()
-    recomputing.load_state_dict(plain.state_dict())
-    images, runs = torch.randn(2, 3, 64, 64), []
-    for backbone in (plain, recomputing):
-        counted = [module for module in backbone.modules() if getattr(module, 'groups', 1) > 1][-1]
-        counted.register_forward_hook(lambda *_, backbone=backbone: runs.append(backbone))
-        backbone(images)[-1].square().mean().backward()
-    assert [runs.count(backbone) for backbone in (plain, recomputing)] == [1, 2]
-    for name, parameter in recomputing.named_parameters():
-        torch.testing.assert_close(parameter.grad, plain.get_parameter(name).grad)
-
-
-def test_compiles_without_a_graph_break_and_exports(small):
-    torch._dynamo.reset()
-    backbone, images = small[0]().eval(), torch.randn(2, 3, 65, 47)
-    with torch.no_grad():
-        want = backbone(images)
-        compiled = torch.compile(backbone, fullgraph=True, backend='eager')(images)
-        exported = torch.export.export(backbone, (images,)).module()(images)
-    for maps in (compiled, exported):
-        torch.testing.assert_close(maps, want)
-
-
-def test_half_precision_stays_half(small):
-    maps = small[0]().eval().to(torch.bfloat16)(torch.randn(1, 3, 64, 64, dtype=torch.bfloat16))
-    assert {feature_map.dtype for feature_map in maps} == {torch.bfloat16}
-    assert all(feature_map.isfinite().all() for feature_map in maps)
-
-
-def test_builds_without_memory(small):
-    with torch.device('meta'):
-        assert all(parameter.is_meta for parameter in small[0]().parameters())
-
-
-def test_norm_eval_keeps_every_batch_norm_in_evaluation(small):
-    modules = list(small[0](norm_eval=True).train().modules())
-    assert any(module.training for module in modules)
-    assert not any(module.training for module in modules if isinstance(module, nn.BatchNorm2d))
-
-
 @pytest.mark.parametrize(
     ('make', 'frozen_stages', 'frozen'),
     [
