@@ -268,3 +268,26 @@ def test_a_checkpoint_of_another_model_is_refused():
 def test_errors_say_what_was_expected_and_what_came(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+ATTENTION = {
+    'SqueezeExcite': {},
+    'CBAM': {},
+    'EfficientChannelAttention': {},
+    'ShuffleAttention': dict(groups=8),
+    'FrequencyChannelAttention': {},
+    'LightweightMixedDomainAttention': {},
+    'PyramidSplitAttention': dict(groups=(1, 2, 4, 4), gate_reduction=4),
+    'MultiScaleAttention': dict(groups=(1, 2, 4, 4), gate_reduction=4),
+}
+
+
+@pytest.mark.parametrize('kind', ATTENTION)
+def test_every_attention_fits_by_one_line_on_chosen_stages(kind):
+    line = dict(type=kind, **ATTENTION[kind])
+    everywhere = AttentionMobileNetV2(attention=line)
+    assert sum(type(module).__name__ == kind for module in everywhere.modules()) == 16
+    chosen = AttentionMobileNetV2(attention=[None] * 5 + [line, line]).train()
+    assert sum(type(module).__name__ == kind for module in chosen.modules()) == 4
+    chosen(torch.randn(2, 3, 64, 64))[-1].square().mean().backward()
+    assert [name for name, p in chosen.named_parameters() if p.grad is None] == []
