@@ -21,9 +21,22 @@ register_with_timm()
 
 # Imported on first use, so that ``import mdvision`` stays light.
 _LAZY = {
+    'AugmentationScheduleHook': 'mdvision.engine.augmentation_hook',
+    'CIFAR10': 'mdvision.datasets.cifar',
+    'CIFAR100': 'mdvision.datasets.cifar',
+    'CIFAR10JPEG': 'mdvision.datasets.cifar',
+    'Caltech101': 'mdvision.datasets.standard',
+    'ClassificationLoss': 'mdvision.evaluation.classification_loss',
     'DetectionMetric': 'mdvision.evaluation.detection_metric',
+    'EMNIST': 'mdvision.datasets.mnist',
+    'FashionMNIST': 'mdvision.datasets.mnist',
+    'ImageFolder': 'mdvision.datasets.image_folder',
+    'ImageNet': 'mdvision.datasets.standard',
+    'MNIST': 'mdvision.datasets.mnist',
+    'MiniImageNet': 'mdvision.datasets.standard',
     'MiniVOCDataset': 'mdvision.datasets.mini_voc_dataset',
     'PolyWarmupLR': 'mdvision.engine.schedulers',
+    'ScheduledProbability': 'mdvision.datasets.scheduled_transform',
     'VOCDataset': 'mdvision.datasets.voc',
 }
 

@@ -16,6 +16,7 @@ _HOST_NOISE = (
     'FileClient',
     'HardDiskBackend',
     'save_param_scheduler',
+    'resume_param_scheduler',
     'faster_coco_eval',
     'torch.jit.',
     'Fail to import ``MultiScaleDeformableAttention``',

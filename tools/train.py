@@ -25,12 +25,37 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='continue from a checkpoint, by default from the newest one of the work dir',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision (GPU)')
     parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate with the real batch'
+        '--amp',
+        nargs='?',
+        const='fp16',
+        choices=['fp16', 'bf16'],
+        help='mixed precision: fp16 (the default; GPU) or bf16 (GPU or CPU)',
+    )
+    parser.add_argument(
+        '--ema',
+        nargs='?',
+        const=0.0002,
+        type=float,
+        metavar='MOMENTUM',
+        help='evaluate and save a moving average of the weights (momentum 0.0002)',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the real batch even where auto_scale_lr.enable=False '
+        '(otherwise that is the default)',
+    )
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='only try it: three iterations, validation, checkpoint and resumption in a temporary folder',
     )
     parser.add_argument('--seed', type=int, help='random seed (randomness.seed of the config)')
     add_common_arguments(parser)
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if '--amp' in argv and argv[argv.index('--amp') + 1 :][:1] not in (['fp16'], ['bf16']):
+        argv[argv.index('--amp')] = '--amp=fp16'  # what follows it is the config
     args = parser.parse_args(argv)
     choose_device(parser, args.device)
     return args

@@ -1,14 +1,13 @@
-# What every detection config of ours shares beyond mmdet's runtime.
-_base_ = 'mmdet::_base_/default_runtime.py'
+# What every detection config of ours shares.
+_base_ = './runtime.py'
 
-# The best checkpoint and the last two: mmengine deletes the oldest before it writes the new one, so with
-# one alone a run killed in that moment would have nothing to resume from.
+default_scope = 'mmdet'
 # 'voc12/mAP50' is the VOC AP (area under the curve) at IoU 0.5.
 default_hooks = dict(
-    logger=dict(interval=20),
-    checkpoint=dict(max_keep_ckpts=2, save_best='voc12/mAP50', rule='greater'),
+    checkpoint=dict(save_best='voc12/mAP50'),
+    visualization=dict(type='DetVisualizationHook'),
 )
-randomness = dict(seed=0)
+visualizer = dict(type='DetLocalVisualizer', vis_backends={{_base_.vis_backends}}, name='visualizer')
 
 # The table of classes is shown once, at the end of a run.
 val_evaluator = dict(type='mdvision.DetectionMetric', print_table=False)

@@ -135,7 +135,7 @@ def _series(rows: Sequence[dict], positions: Sequence[float], key: str) -> tuple
 
 
 def _draw_losses(
-    axes: Axes, train_rows: list[dict], val_rows: list[dict], val_positions: list[float]
+    axes: Axes, train_rows: list[dict], val_rows: list[dict], val_positions: list[float], unit: str
 ) -> None:
     positions = epoch_positions(train_rows)
     total = _series(train_rows, positions, 'loss')
@@ -159,6 +159,9 @@ def _draw_losses(
         dict.fromkeys(k for row in val_rows for k in row if k.startswith('val') and 'loss' in k)
     )
     for index, key in enumerate(val_losses[:MAX_PARTS]):
+        if key == 'val/loss':
+            _draw_validation_loss(axes, *_series(val_rows, val_positions, key), unit, alone=not parts)
+            continue
         # The same colour as its training counterpart: val/loss_cls goes with loss_cls.
         colour = colours.get(key[4:], '#222222' if key[4:] == 'loss' else PART_COLOURS[index])
         _plot(
@@ -171,6 +174,18 @@ def _draw_losses(
         axes.set_ylim(min(0.0, *values), max(max(values) * 1.05, 1e-6))
     else:
         _say(axes, 'no training losses in the log')
+
+
+def _draw_validation_loss(axes: Axes, xs: list[float], ys: list[float], unit: str, alone: bool) -> None:
+    """The validation loss of a classifier with its lowest point, after which a training overfits."""
+    if not xs:
+        return
+    # Where the total has no parts, no other line has this colour.
+    colour = PART_COLOURS[1] if alone else '#222222'
+    best = min(range(len(ys)), key=ys.__getitem__)
+    label = f'val/loss: lowest {ys[best]:.3f} ({unit} {xs[best]:g}), last {ys[-1]:.3f}'
+    axes.plot(xs, ys, color=colour, linewidth=1.8, linestyle=(0, (4, 2)), marker='o', ms=3.5, label=label)
+    axes.plot(xs[best], ys[best], color=colour, marker='*', ms=13, mec='white', mew=0.9, zorder=5)
 
 
 def _plot(
@@ -198,7 +213,8 @@ def _draw_metrics(axes: Axes, val_rows: list[dict], positions: list[float], unit
         )
         endings.append((ys[-1], f'{ys[-1]:.{digits}f}', colour))
         highest = max(highest, *ys)
-    axes.set_ylabel('metric')
+    keys = headline_metrics(val_rows)
+    axes.set_ylabel('accuracy (%)' if keys and all(k.startswith('accuracy/') for k in keys) else 'metric')
     axes.set_ylim(0, 1 if highest <= 1 else max(100, highest))
     if not axes.get_lines():
         _say(axes, 'no validation results in the log')
@@ -257,8 +273,9 @@ def draw_curves(scalars: PathLike | Sequence[PathLike], out_png: PathLike) -> Pa
     """Draw losses (left) and headline metrics (right) over the run, 1200x500 pixels.
 
     The total loss is thick, its parts are thin, validation losses dashed. Metrics go from 0 to 1, or to
-    100 if any is above 1; a star marks the best validation of each. Values that are not finite are
-    left out. Nothing is smoothed beyond what mmengine did when it wrote the log.
+    100 if any is above 1; a star marks the best validation of each, and the lowest loss of a
+    classifier's. Values that are not finite are left out. Nothing is smoothed beyond what mmengine did
+    when it wrote the log.
 
     Args:
         scalars: as for :func:`read_scalars`.
@@ -280,7 +297,7 @@ def draw_curves(scalars: PathLike | Sequence[PathLike], out_png: PathLike) -> Pa
     figure = Figure(figsize=FIGURE_INCHES, dpi=DPI, facecolor='white', layout='constrained')
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    _draw_losses(left, train_rows, val_rows, val_positions)
+    _draw_losses(left, train_rows, val_rows, val_positions, unit)
     _finish(left, unit, last_x, legend_columns=4)
     _draw_metrics(right, val_rows, val_positions, unit)
     _finish(right, unit, last_x, legend_columns=1)

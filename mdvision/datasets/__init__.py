@@ -1,10 +1,24 @@
-"""Data sets: a strict VOC reader and generated demo data. Importing this package imports no host library."""
+"""Data sets: strict readers and generated demo data. Importing this package imports no host library."""
 
 import importlib
 
-__all__ = ['VOCDataset', 'ensure_mini_voc', 'make_mini_voc']
+_HOMES = {
+    'CIFAR10': 'cifar',
+    'CIFAR100': 'cifar',
+    'CIFAR10JPEG': 'cifar',
+    'Caltech101': 'standard',
+    'EMNIST': 'mnist',
+    'FashionMNIST': 'mnist',
+    'ImageFolder': 'image_folder',
+    'ImageNet': 'standard',
+    'MNIST': 'mnist',
+    'MiniImageNet': 'standard',
+    'VOCDataset': 'voc',
+    'ensure_mini_voc': 'mini_voc',
+    'make_mini_voc': 'mini_voc',
+}
 
-_HOMES = {'VOCDataset': 'voc', 'ensure_mini_voc': 'mini_voc', 'make_mini_voc': 'mini_voc'}
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str):

@@ -15,6 +15,7 @@ from mdvision.errors import UserError, did_you_mean
 
 from .checkpoint import use_safe_loading
 from .distributed import finish_distributed
+from .interruption import Interrupted
 from .runner import DivergedError
 
 __all__ = ['run']
@@ -34,6 +35,8 @@ def run(command: Callable[[argparse.Namespace], None], args: argparse.Namespace)
         if os.environ.get('RANK', '0') == '0' or isinstance(error, DivergedError):
             _complain(str(error))
         return 1
+    except Interrupted as stopped:
+        return 128 + stopped.signal  # as a shell reports a process that such a signal ended
     except KeyboardInterrupt:
         _complain('interrupted.' + ' Continue with --resume.' * hasattr(args, 'resume'))
         return 130

@@ -17,12 +17,23 @@ from mdvision.console import import_host, say
 from mdvision.errors import UserError
 
 from .checkpoint import read_checkpoint
+from .classes import fill_num_classes
 from .cpu import available_cores, plan_cpu
 from .distributed import launcher_of, local_processes, prepare_distributed
+from .dry_run import dry_run
+from .interruption import train_until_told_to_stop
 from .overrides import apply_overrides, load_config
 from .report import write_report
 from .runner import Runner
-from .work_dir import find_resumable, set_earlier_run_aside
+from .switches import (
+    averaging_lines,
+    drop_missing_tensorboard,
+    learning_rate_line,
+    scale_learning_rate,
+    use_amp,
+    use_ema,
+)
+from .work_dir import find_resumable, lock_work_dir, set_earlier_run_aside
 
 __all__ = ['test', 'train']
 
@@ -31,22 +42,34 @@ def train(args: argparse.Namespace) -> None:
     """Train, evaluate on the way, and report."""
     started = time.time()
     cfg, hardware = _prepare(args)
-    work_dir = Path(cfg.work_dir)
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
-    _use_amp(cfg, args.amp)
-    if args.auto_scale_lr:
-        _enable_lr_scaling(cfg)
+    use_amp(cfg, args.amp)
+    use_ema(cfg, args.ema)
+    scale_learning_rate(cfg, args.auto_scale_lr)
+    if args.dry_run:
+        cfg.resume = False
+        dry_run(cfg, 0.0 if args.allow_partial else 0.9, _check_data)
+        return
+    with lock_work_dir(Path(cfg.work_dir)):
+        runner = _start(cfg, args, hardware)
+        if runner is not None:
+            train_until_told_to_stop(runner)
+            write_report(runner, started, _command())
+
+
+def _start(cfg: Config, args: argparse.Namespace, hardware: str) -> Runner | None:
+    """The runner, with everything checked and said; None where nothing is left to train."""
+    work_dir = Path(cfg.work_dir)
     resume = args.resume or (cfg.get('load_from') or 'auto' if cfg.get('resume') else None)
     if not _resume_or_start(cfg, resume, work_dir):
-        return
+        return None
     runner = _build(cfg, args.config, hardware)
     runner.min_match = 0.0 if args.allow_partial else 1.0 if cfg.resume else 0.9
     _check_data(runner)
     _check_schedule(cfg)
     _announce(runner, work_dir)
-    runner.train()
-    write_report(runner, started, _command())
+    return runner
 
 
 def test(args: argparse.Namespace) -> None:
@@ -70,6 +93,8 @@ def _prepare(args: argparse.Namespace) -> tuple[Config, str]:
     if cfg.get('default_scope') in ('mmdet', 'mmpretrain'):
         import_host(cfg.default_scope)
     apply_overrides(cfg, args.cfg_options)
+    drop_missing_tensorboard(cfg)
+    fill_num_classes(cfg)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     on_gpu = is_cuda_available()
     if args.device not in ('auto', 'cpu') and not on_gpu:
@@ -100,25 +125,6 @@ def _user_set_threads(launcher: str) -> bool:
     return os.environ.get('OMP_NUM_THREADS', '').isdigit() and launcher == 'none'
 
 
-def _use_amp(cfg: Config, amp: bool) -> None:
-    if not amp:
-        return
-    if not is_cuda_available():
-        raise UserError('--amp needs a GPU: mixed precision brings nothing on this CPU. Leave --amp out.')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-
-
-def _enable_lr_scaling(cfg: Config) -> None:
-    auto = cfg.get('auto_scale_lr')
-    if not auto or not auto.get('base_batch_size'):
-        raise UserError(
-            '--auto-scale-lr: the config does not say which batch its learning rate is for. Add '
-            'auto_scale_lr = dict(base_batch_size=...).'
-        )
-    auto.enable = True
-
-
 def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> bool:
     """Set the checkpoint to continue from; False when that run is already at its end.
 
@@ -135,14 +141,15 @@ def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> bool:
     if checkpoint is None:
         say(f'--resume: {work_dir} holds no checkpoint, starting from the beginning.')
         return True
-    epoch = read_checkpoint(str(checkpoint)).get('meta', {}).get('epoch')
+    meta = read_checkpoint(str(checkpoint)).get('meta', {})
+    epoch = meta.get('epoch')
     if epoch is None:
         raise UserError(
             f'--resume {checkpoint}: the file holds weights only, no state of a training. To start from '
             f'these weights use --cfg-options load_from={checkpoint}.'
         )
     last = cfg.train_cfg.get('max_epochs')
-    if last and epoch >= last:
+    if last and epoch >= last and not meta.get('validate_first'):
         say(
             f'{checkpoint} is already at epoch {epoch} of {last}: nothing left to train. Evaluate it with '
             'tools/test.py, or raise train_cfg.max_epochs.'
@@ -213,10 +220,9 @@ def _announce(runner: Runner, work_dir: Path) -> None:
         f'{len(loader.dataset)} training images, {len(loader)} iterations of {batch} images an epoch; log, '
         f'config and checkpoints: {work_dir}'
     )
-    auto = runner.auto_scale_lr or {}
-    base = auto.get('base_batch_size')
-    if auto.get('enable') and batch != base:
-        say(f'the learning rate is for a batch of {base}; with {batch} it is multiplied by {batch / base:g}')
+    line = learning_rate_line(runner.cfg, runner.world_size)
+    for text in [line] * bool(line) + averaging_lines(runner):
+        say(text)
 
 
 def _command() -> str:

@@ -49,7 +49,7 @@ def apply_overrides(cfg: Config, overrides: list[str]) -> None:
     Values are Python literals (``1e-3``, ``[1,2]``, ``{'type':'SGD'}``, ``True``); ``true``,
     ``false`` and ``none`` work too, anything else is a string, spaces included. A path may go
     through a list by index. A key that the config does not have is accepted only where the class
-    it belongs to takes such an argument.
+    it belongs to takes such an argument. ``data_root=...`` alone sets it in every data set.
 
     Raises:
         UserError: naming the key and the nearest ones.
@@ -58,7 +58,36 @@ def apply_overrides(cfg: Config, overrides: list[str]) -> None:
         key, equals, text = override.partition('=')
         if not equals or not key:
             raise UserError(f'--cfg-options {override!r}: expected key=value.')
-        _set(cfg, key.strip(), _parse(text.strip()))
+        if key.strip() == 'data_root':
+            _set_data_root(cfg, text.strip())
+        else:
+            _set(cfg, key.strip(), _parse(text.strip()))
+
+
+def _set_data_root(cfg: Config, folder: str) -> None:
+    """Set the one folder of all data sets; an error where a config has several."""
+    loaders = (cfg.get(f'{split}_dataloader') or {} for split in ('train', 'val', 'test'))
+    datasets = [dataset for loader in loaders for dataset in _datasets(loader.get('dataset'))]
+    roots = {dataset.data_root for dataset in datasets}
+    if len(roots) != 1:
+        found = 'no data set has one'
+        if roots:
+            found = f'its data sets lie in {", ".join(sorted(map(str, roots)))}'
+        raise UserError(
+            f'--cfg-options data_root={folder}: this sets the one folder of all data sets, but {found}. '
+            'Override train_dataloader.dataset.data_root and the others one by one.'
+        )
+    for dataset in datasets:
+        dataset.data_root = folder
+
+
+def _datasets(dataset: dict | None):
+    """The data sets with a folder in a data set and its wrappers."""
+    for child in [dataset, *(dataset or {}).get('datasets', []), (dataset or {}).get('dataset')]:
+        if child is dataset and 'data_root' in (child or {}):
+            yield child
+        elif child is not dataset and child:
+            yield from _datasets(child)
 
 
 def _parse(text: str):

@@ -2,20 +2,27 @@
 
 import datetime
 
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.runner import LogProcessor
 
 __all__ = ['ProgressLog']
 
 
 class ProgressLog(LogProcessor):
-    """mmengine's log processor with lines for people; what is recorded stays the same.
+    """mmengine's log processor with lines for people, and losses that are what they are called.
 
     ``epoch  3/20  iter  20/30  loss 0.6990 (rpn_cls 0.031, ...)  lr 8.7e-04  0.42 s/iter  eta 0:03:10``
+
+    What is recorded differs from mmengine in three points: a training loss is the mean over all
+    processes, not that of the first; a validation loss is that of this validation, not a mean with
+    earlier ones; and it is named ``val/loss``, so that no chart mixes it with the training's.
     """
 
     def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> tuple[dict, str]:
         tag, _ = super().get_log_after_iter(runner, batch_idx, mode)
-        if mode != 'train':
+        if mode == 'train':
+            _average_losses(tag)
+        else:
             loader = runner.val_dataloader if mode == 'val' else runner.test_dataloader
             return tag, f'{"validation" if mode == "val" else "test"}  batch {batch_idx + 1}/{len(loader)}'
         parts = []
@@ -50,6 +57,8 @@ class ProgressLog(LogProcessor):
         tag, host_line = super().get_log_after_epoch(runner, batch, mode, with_non_scalar)
         if mode == 'train':
             return tag, host_line
+        if mode == 'val':
+            tag = {f'val/{k}' if 'loss' in k and not k.startswith('val') else k: v for k, v in tag.items()}
         # Numbers of single classes are in the table that the metric has just shown.
         classes = (runner.val_dataloader if mode == 'val' else runner.test_dataloader).dataset.metainfo
         endings = tuple(f'_{name}' for name in classes.get('classes') or ())
@@ -63,3 +72,25 @@ class ProgressLog(LogProcessor):
         if training:
             where = f'epoch {runner.epoch}' if self.by_epoch else f'iter {runner.iter}'
         return tag, f'{where}  ' + '  '.join(f'{key} {value:.4f}' for key, value in headline.items())
+
+    def _collect_scalars(
+        self, custom_cfg: list[dict], runner, mode: str, reserve_prefix: bool = False
+    ) -> dict:
+        tag = super()._collect_scalars(custom_cfg, runner, mode, reserve_prefix)
+        if mode != 'train':
+            for key in tag:
+                if 'loss' in key:
+                    name = key if reserve_prefix else f'{mode}/{key}'
+                    tag[key] = runner.message_hub.get_scalar(name).current()
+        return tag
+
+
+def _average_losses(tag: dict) -> None:
+    """Replace the losses of this process by the mean over all processes, which all log at the same step."""
+    if get_world_size() == 1:
+        return
+    own = {key: float(value) for key, value in tag.items() if 'loss' in key}
+    gathered = all_gather_object(own)
+    for key in own:
+        values = [one[key] for one in gathered if key in one]
+        tag[key] = sum(values) / len(values)

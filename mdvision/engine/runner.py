@@ -1,11 +1,15 @@
 """mmengine's runner, with a console for people and no silent faults."""
 
 import logging
+from pathlib import Path
 
 import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as HostRunner
 from mmengine.runner.checkpoint import _load_checkpoint
 
@@ -13,7 +17,11 @@ from mdvision.console import ConsoleFilter, say
 from mdvision.errors import UserError
 
 from .checkpoint import load_weights, read_checkpoint
+from .csv_log import CsvLogHook
+from .loops import EpochLoop
 from .progress import ProgressLog
+from .saving import CheckpointHook, write_whole
+from .switches import real_batch
 
 __all__ = ['DivergedError', 'Runner']
 
@@ -29,6 +37,8 @@ class Runner(HostRunner):
     * Checkpoints are read safely and must match: whole for testing and resuming, at least
       ``min_match`` of the tensors when training starts from one.
     * A loss that is not finite stops the run before it reaches the weights.
+    * Checkpoints are written whole, and a run that was stopped in an epoch goes on in that epoch.
+    * The learning rate is scaled with gradient accumulation too; metrics.csv has what is logged.
     """
 
     min_match = 1.0
@@ -46,6 +56,29 @@ class Runner(HostRunner):
             settings = {k: v for k, v in log_processor.items() if k not in ('type', '_scope_')}
             return ProgressLog(**settings)
         return super().build_log_processor(log_processor)
+
+    def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
+        if isinstance(hook, dict) and hook.get('type') == 'CheckpointHook':
+            hook = dict(hook, type=CheckpointHook)
+        super().register_hook(hook, priority)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        kind = (loop.get('type'), loop.get('by_epoch')) if isinstance(loop, dict) else None
+        if kind in (('EpochBasedTrainLoop', None), (None, True)):
+            loop = dict({key: value for key, value in loop.items() if key != 'by_epoch'}, type=EpochLoop)
+        return super().build_train_loop(loop)
+
+    def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
+        super().register_hooks(default_hooks, custom_hooks)
+        self.register_hook(CsvLogHook())
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """mmengine's linear rule, with the iterations whose gradients are summed in the batch."""
+        if auto_scale_lr and auto_scale_lr.get('enable'):
+            # What mmengine counts is the batch of one iteration.
+            summed = (self.cfg.get('optim_wrapper') or {}).get('accumulative_counts') or 1
+            auto_scale_lr = dict(auto_scale_lr, base_batch_size=auto_scale_lr['base_batch_size'] / summed)
+        super().scale_lr(optim_wrapper, auto_scale_lr)
 
     def build_optim_wrapper(self, optim_wrapper) -> OptimWrapper | OptimWrapperDict:
         if isinstance(optim_wrapper, OptimWrapper | OptimWrapperDict):
@@ -71,6 +104,32 @@ class Runner(HostRunner):
 
         wrapper.update_params = update_params
 
+    def save_checkpoint(self, out_dir: str, filename: str, *args, meta: dict | None = None, **kwargs) -> None:
+        """mmengine's, but under its name the file is whole; and it knows the batch it was trained with."""
+        if not is_main_process():
+            return
+        meta = dict(meta or {}, images_per_update=real_batch(self.cfg, self.world_size))
+        save = super().save_checkpoint
+        if '://' in str(out_dir):
+            save(out_dir, filename, *args, meta=meta, **kwargs)
+            return
+        write_whole(
+            Path(out_dir) / filename, lambda path: save(str(out_dir), path.name, *args, meta=meta, **kwargs)
+        )
+
+    def resume(self, filename: str, *args, **kwargs) -> None:
+        super().resume(filename, *args, **kwargs)
+        meta, batch = self._loaded_meta, real_batch(self.cfg, self.world_size)
+        before = meta.get('images_per_update', batch)
+        if before != batch:
+            say(
+                f'note: {filename} was trained with {before} images an update, this run has {batch}; the '
+                'learning rate goes on as it was there'
+            )
+        if isinstance(self.train_loop, EpochLoop):
+            self.train_loop.skip = meta.get('batches_done', 0) * before // batch
+            self.train_loop.validate_first = bool(meta.get('validate_first'))
+
     def load_checkpoint(self, filename: str, map_location='cpu', strict: bool = True, **kwargs) -> dict:
         """Read ``filename`` safely, load it into the model and say how much matched.
 
@@ -84,6 +143,8 @@ class Runner(HostRunner):
             checkpoint = read_checkpoint(filename, map_location)
         # mmengine would execute this text when resuming.
         checkpoint.setdefault('meta', {}).pop('config', None)
+        self._loaded_meta = checkpoint['meta']
+        self._check_average(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
         matched = load_weights(model, checkpoint, filename, self.min_match)
@@ -91,6 +152,12 @@ class Runner(HostRunner):
         self._has_loaded = True
         say(f'{filename}: {matched}')
         return checkpoint
+
+    def _check_average(self, checkpoint: dict, filename: str) -> None:
+        """Resuming an averaged run without the average would go on from the averaged weights."""
+        averaging = any(isinstance(hook, EMAHook) for hook in self.hooks)
+        if self._resume and 'ema_state_dict' in checkpoint and not averaging:
+            raise UserError(f'{filename} is of a run that averages its weights: resume it with --ema too.')
 
     def _check_classes(self, checkpoint: dict, filename: str) -> None:
         """The class names of the checkpoint must be those of the data, in the same order."""

@@ -82,3 +82,21 @@ def test_a_config_with_an_error_names_the_file(tmp_path):
     (tmp_path / 'broken.py').write_text('model = dict(\n')
     with pytest.raises(UserError, match=r'broken\.py cannot be read'):
         load_config(str(tmp_path / 'broken.py'))
+
+
+def test_data_root_alone_is_set_in_every_data_set_but_only_where_there_is_one():
+    from mmengine.config import Config
+
+    def loader(*roots):
+        datasets = [dict(type='X', data_root=root) for root in roots]
+        return dict(dataset=datasets[0] if len(roots) == 1 else dict(type='Concat', datasets=datasets))
+
+    cfg = Config(dict(train_dataloader=loader('a', 'a'), val_dataloader=loader('a'), test_dataloader=None))
+    apply_overrides(cfg, ['data_root=my data'])
+    assert [d.data_root for d in cfg.train_dataloader.dataset.datasets] == ['my data'] * 2
+    assert cfg.val_dataloader.dataset.data_root == 'my data'
+    cfg = Config(dict(train_dataloader=loader('a', 'b')))
+    with pytest.raises(UserError, match='its data sets lie in a, b'):
+        apply_overrides(cfg, ['data_root=c'])
+    with pytest.raises(UserError, match='no data set has one'):
+        apply_overrides(Config(dict(model=dict())), ['data_root=c'])

@@ -1,6 +1,6 @@
 """DEMS-ViT after pre-training: AdamW at 1e-3, a cosine to 1e-6, no warm-up, 100 epochs, batch 256.
 
-The authors' rate is 1e-3 batch / 256, as --auto-scale-lr makes it. Weight decay acts on every
+The authors' rate is 1e-3 batch / 256, as auto_scale_lr makes it here. Weight decay acts on every
 parameter, norms and biases too: the authors have a list of exceptions but do not use it. They train in
 mixed precision, which --amp gives on a GPU, and keep the best test accuracy.
 """

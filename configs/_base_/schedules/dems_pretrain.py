@@ -1,6 +1,6 @@
 """DEMS-ViT from scratch: AdamW at 5e-4, 10 epochs of warm-up, a cosine to 1e-6, 800 epochs, batch 256.
 
-The authors' rate is 5e-4 batch / 256, as --auto-scale-lr makes it; their warm-up starts at 1e-6 and
+The authors' rate is 5e-4 batch / 256, as auto_scale_lr makes it here; their warm-up starts at 1e-6 and
 their cosine ends there at any batch, while here a scaled run starts at 1e-6 batch / 256. The warm-up
 reaches the full rate in its last epoch and the cosine begins with it, so two epochs have it.
 

@@ -15,4 +15,4 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=True)]
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)
-auto_scale_lr = dict(base_batch_size=256)
+auto_scale_lr = dict(enable=False, base_batch_size=256)

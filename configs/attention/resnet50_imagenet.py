@@ -1,0 +1,11 @@
+"""ResNet-50 on ImageNet, the baseline of LMA's table: 76.13 / 92.86 % top-1 / top-5 published.
+
+    python tools/train.py configs/attention/resnet50_imagenet.py
+
+The recipe of resnet18_imagenet.py. The published number is also that of torchvision's weights. Not
+trained yet.
+"""
+
+_base_ = './resnet18_imagenet.py'
+
+model = dict(backbone=dict(depth=50), head=dict(in_channels=2048))

@@ -1,0 +1,11 @@
+"""SA-Net-50 on CIFAR-10, a row of EMANet's comparison: 23,521,550 parameters, 93.79 % published.
+
+    python tools/train.py configs/attention/sa_resnet50_cifar10.py
+
+The recipe of emanet50_cifar10.py; the published number is the best test accuracy over all epochs. Not
+trained yet.
+"""
+
+_base_ = './resnet50_cifar10.py'
+
+model = dict(backbone=dict(attention=dict(type='ShuffleAttention')))

@@ -1,0 +1,10 @@
+"""SE-ResNet-34 on ImageNet, a row of LMA's table: 73.87 / 91.65 % top-1 / top-5 published.
+
+    python tools/train.py configs/attention/se_resnet34_imagenet.py
+
+The recipe of resnet18_imagenet.py. Not trained yet.
+"""
+
+_base_ = './resnet34_imagenet.py'
+
+model = dict(backbone=dict(attention=dict(type='SqueezeExcite')))

@@ -1,0 +1,18 @@
+"""DEMS-ViT-S on CIFAR-10, from scratch: 96.20 % published.
+
+    python tools/train.py configs/dems_vit/dems_vit_small_cifar10.py
+
+The published accuracy is that of the first 9,984 test images, or of a part on several GPUs; here all
+10,000 count.
+
+On a GPU add --amp for the authors' mixed precision (fp16). Not trained yet, time not measured.
+"""
+
+_base_ = [
+    './_base_/pretrain_small.py',
+    './_base_/cifar10.py',
+    '../_base_/classification_runtime.py',
+]
+
+model = dict(head=dict(num_classes=10))
+train_dataloader = dict(dataset=dict(pipeline=[*_base_.crop, *_base_.colour, *_base_.flip]))

@@ -1,0 +1,16 @@
+"""DEMS-ViT-S on EMNIST (split "mnist"), 100 epochs after dems_vit_small_emnist.py; no number is published.
+
+    python tools/train.py configs/dems_vit/dems_vit_small_finetune_emnist.py
+
+It starts from the last checkpoint of that training; from another one with --cfg-options load_from=FILE.
+On a GPU add --amp for the authors' mixed precision (fp16). Not trained yet, time not measured.
+"""
+
+_base_ = [
+    './_base_/finetune_small.py',
+    './_base_/emnist.py',
+    '../_base_/classification_runtime.py',
+]
+
+model = dict(head=dict(num_classes=10))
+load_from = 'work_dirs/dems_vit_small_emnist/epoch_800.pth'

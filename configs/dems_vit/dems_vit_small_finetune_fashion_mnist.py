@@ -1,0 +1,16 @@
+"""DEMS-ViT-S on FashionMNIST, 100 epochs after dems_vit_small_fashion_mnist.py; no number is published.
+
+    python tools/train.py configs/dems_vit/dems_vit_small_finetune_fashion_mnist.py
+
+It starts from the last checkpoint of that training; from another one with --cfg-options load_from=FILE.
+On a GPU add --amp for the authors' mixed precision (fp16). Not trained yet, time not measured.
+"""
+
+_base_ = [
+    './_base_/finetune_small.py',
+    './_base_/fashion_mnist.py',
+    '../_base_/classification_runtime.py',
+]
+
+model = dict(head=dict(num_classes=10))
+load_from = 'work_dirs/dems_vit_small_fashion_mnist/epoch_800.pth'

@@ -1,0 +1,82 @@
+"""``plan.json``: with what settings the runs of a folder were made."""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mdvision.errors import UserError
+
+from .plan import Variant
+
+__all__ = ['read_record', 'refuse_changes', 'refuse_runs', 'write_record']
+
+
+def read_record(folder: Path) -> dict:
+    """The recorded plan; an empty one where there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder / 'plan.json'
+    if not path.is_file():
+        return dict(variants={})
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except json.JSONDecodeError as error:
+        raise UserError(f'{path} is damaged ({error}). Take another --work-dir.') from error
+
+
+def write_record(folder: Path, record: dict) -> None:
+    """Write the plan, unless it is there already; never a half of it."""
+    path, text = folder / 'plan.json', json.dumps(record, indent=2) + '\n'
+    if path.is_file() and path.read_text(encoding='utf-8') == text:
+        return
+    new = path.with_suffix('.new')
+    new.write_text(text, encoding='utf-8')
+    new.replace(path)
+
+
+def refuse_changes(
+    folder: Path, recorded: dict, variants: Sequence[Variant], settings: Sequence[dict], redo: bool
+) -> None:
+    """Runs that were made with other settings must not enter the table.
+
+    Args:
+        redo: move them out of the way instead.
+
+    Raises:
+        UserError: naming the variant and what has changed.
+    """
+    for variant, now in zip(variants, settings, strict=True):
+        before = recorded['variants'].get(variant.folder)
+        if before == now or not (folder / variant.folder).is_dir():
+            continue
+        if not redo:
+            changed = [key for key in now if before.get(key) != now[key]] if before else []
+            _refuse(folder, variant, ', '.join(changed))
+        aside = folder / time.strftime('earlier_%Y%m%d_%H%M%S')
+        aside.mkdir(exist_ok=True)
+        shutil.move(folder / variant.folder, aside / variant.folder)
+        print(f'the runs of {variant.name} with other settings were moved to {aside}')
+
+
+def refuse_runs(folder: Path, recorded: dict, variants: Sequence[Variant], changed: str) -> None:
+    """No variant may have runs yet.
+
+    Raises:
+        UserError: naming one that has.
+    """
+    for variant in variants:
+        if (folder / variant.folder).is_dir():
+            _refuse(folder, variant, changed if variant.folder in recorded['variants'] else '')
+
+
+def _refuse(folder: Path, variant: Variant, changed: str) -> NoReturn:
+    what = f'was planned with another {changed}' if changed else 'holds runs that no plan.json describes'
+    raise UserError(
+        f'{folder / variant.folder} {what}: its runs do not belong in this comparison. Take another '
+        '--work-dir, or set them aside and train anew with --redo.'
+    )

@@ -1,0 +1,126 @@
+"""Means, intervals and verdicts over a few seeds.
+
+Few seeds are the rule here. The plain percentile bootstrap is too narrow for them: of 95 % intervals from
+5 normal values it covers the mean in 83 % of the cases, from 10 in 90 % (simulated). So:
+
+* fewer than 6 values: Student's t interval, which is exact for normal values;
+* 6 and more: the percentile bootstrap with its tails moved out so that it would be as wide as the t interval
+  for normal values, and still follows the data where they are skewed (Hesterberg 2015, "What teachers should
+  know about the bootstrap", expanded percentile interval);
+* one value, or values without any spread: no interval, because nothing tells how far the mean may be off.
+
+Differences are paired: seed by seed, variant minus reference. A pair shares the seed and the order of the
+data, so what a lucky order gives to both cancels.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ['FEWEST_FOR_BOOTSTRAP', 'Difference', 'Summary', 'interval_method', 'paired_difference',
+           'summarise', 't_quantile']  # fmt: skip
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+FEWEST_FOR_BOOTSTRAP = 6
+SAME = 'not distinguishable'
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of the values of one variant; ``deviation`` and ``interval`` are None where they do not exist."""
+
+    mean: float
+    deviation: float | None
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant minus the reference: mean over the pairs, interval, and what follows from it."""
+
+    mean: float
+    interval: tuple[float, float] | None
+    verdict: str
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Mean, standard deviation of a sample (n - 1) and interval of the mean."""
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Summary(statistics.fmean(values), deviation, _interval(values))
+
+
+def paired_difference(
+    values: Sequence[float], reference: Sequence[float], lower_is_better: bool = False
+) -> Difference:
+    """The difference of two variants whose i-th values come from the same seed."""
+    differences = [value - other for value, other in zip(values, reference, strict=True)]
+    mean, interval = statistics.fmean(differences), _interval(differences)
+    if interval is None or interval[0] <= 0 <= interval[1]:
+        return Difference(mean, interval, SAME)
+    return Difference(mean, interval, 'better' if (mean > 0) != lower_is_better else 'worse')
+
+
+def interval_method(count: int) -> str:
+    """How the interval of ``count`` values is made, for a caption."""
+    if count < 2:
+        return 'one seed: no interval, so nothing can be told apart'
+    if count < FEWEST_FOR_BOOTSTRAP:
+        return (
+            f"Student's t with {count - 1} degree{'s' * (count > 2)} of freedom, because a bootstrap "
+            f'of fewer than {FEWEST_FOR_BOOTSTRAP} values is too narrow'
+        )
+    return f'percentile bootstrap of {RESAMPLES:,} resamples, widened for {count} values'
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float] | None:
+    # Equal up to rounding: a spread of 1e-14 in accuracies is none.
+    if len(values) < 2 or max(values) - min(values) <= 1e-12 * max(1.0, *map(abs, values)):
+        return None
+    return _t_interval(values) if len(values) < FEWEST_FOR_BOOTSTRAP else _bootstrap_interval(values)
+
+
+def _t_interval(values: Sequence[float]) -> tuple[float, float]:
+    count, mean = len(values), statistics.fmean(values)
+    half = t_quantile((1 + LEVEL) / 2, count - 1) * statistics.stdev(values) / math.sqrt(count)
+    return mean - half, mean + half
+
+
+def _bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
+    count = len(values)
+    resamples = np.random.default_rng(0).choice(np.asarray(values), (RESAMPLES, count)).mean(axis=1)
+    # A resample's mean has the variance of a sample divided by n instead of n - 1.
+    reach = math.sqrt(count / (count - 1)) * t_quantile((1 + LEVEL) / 2, count - 1)
+    tail = statistics.NormalDist().cdf(-reach)
+    low, high = np.quantile(resamples, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """The value that Student's t with ``freedom`` degrees of freedom stays below with this probability."""
+    if probability < 0.5:
+        return -t_quantile(1 - probability, freedom)
+    low, high = 0.0, 1.0
+    while _t_below(high, freedom) < probability:
+        low, high = high, 2 * high
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_below(middle, freedom) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _t_below(value: float, freedom: int) -> float:
+    """P(t < value) for value >= 0: Abramowitz and Stegun, 26.7.3 and 26.7.4."""
+    angle = math.atan(value / math.sqrt(freedom))
+    cosine_squared = math.cos(angle) ** 2
+    odd = freedom % 2
+    term = math.cos(angle) if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for k in range(3 if odd else 2, freedom - 1, 2):
+        term *= (k - 1) / k * cosine_squared
+        total += term
+    between = 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+    return (1 + between) / 2

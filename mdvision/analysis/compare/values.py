@@ -1,0 +1,59 @@
+"""Which number of a run counts."""
+
+import math
+from collections.abc import Sequence
+
+from mdvision.analysis.curves import HEADLINES
+from mdvision.errors import UserError, did_you_mean
+
+from .run import Run
+
+__all__ = ['is_lower_better', 'metric_of', 'value_of']
+
+# Parts of names of metrics of which less is better; all others are taken to be better when higher.
+_LOWER = ('loss', 'error', 'mae', 'mse', 'rmse', 'perplexity', 'nll', 'ece', 'miss_rate')
+
+
+def is_lower_better(metric: str) -> bool:
+    """By its name."""
+    parts = metric.lower().replace('/', '_').split('_')
+    return any(word in parts or word == metric.lower().rpartition('/')[2] for word in _LOWER)
+
+
+def metric_of(runs: Sequence[Run], asked: str | None) -> str:
+    """The metric that was asked for, else the first headline that all runs have.
+
+    Raises:
+        UserError: no such metric in all runs.
+    """
+    metrics = [run.results()['metrics'] for run in runs]
+    shared = [name for name in metrics[0] if all(name in other for other in metrics)]
+    numbers = [name for name in shared if isinstance(metrics[0][name], int | float)]
+    if asked is None:
+        found = [name for name in HEADLINES if name in shared] or numbers
+        if not found:
+            raise UserError('The runs have no metric in common: do their configs validate in the same way?')
+        return found[0]
+    if asked not in shared:
+        hint = did_you_mean(asked, shared)
+        raise UserError(f'--metric {asked}: not in all runs.{hint} They have: {", ".join(shared)}.')
+    return asked
+
+
+def value_of(run: Run, metric: str, select: str, lower_is_better: bool) -> float:
+    """The metric at the last validation of a run, or at its best one.
+
+    Raises:
+        UserError: it is not a finite number.
+    """
+    value = run.results()['metrics'][metric]
+    if select == 'best':
+        found = [row[metric] for row in run.validations() if isinstance(row.get(metric), int | float)]
+        found = [number for number in found if math.isfinite(number)]
+        value = (min(found) if lower_is_better else max(found)) if found else None
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(
+            f'{run.title}: {metric} is {value!r}, not a finite number, so it cannot be compared. See '
+            f'{run.folder}.'
+        )
+    return float(value)

@@ -1,0 +1,109 @@
+"""Folders of classes with pictures in them: finding the pictures, and pictures that two splits share."""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mdvision.errors import UserError
+
+__all__ = ['ENDINGS', 'class_names', 'compare_classes', 'image_files', 'named', 'read_pairs', 'shared_files']
+
+ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+NAMED = 20
+
+
+def named(names: Iterable[str], most: int = NAMED) -> str:
+    """Names for a message: the first ones in full, the rest counted."""
+    names = list(names)
+    more = f', and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(names[:most]) + more
+
+
+def class_names(folder: Path) -> list[str]:
+    """The folders in ``folder``, sorted; those whose name begins with a dot belong to tools."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.'))
+
+
+def image_files(folder: Path, prefix: str = '') -> tuple[list[str], list[str]]:
+    """The pictures below ``folder`` by their endings, and all other files, as sorted relative paths."""
+    images, others = [], []
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith('.'):
+                continue
+            path = f'{prefix}{entry.name}'
+            if entry.is_dir():
+                below, others_below = image_files(Path(entry.path), f'{path}/')
+                images += below
+                others += others_below
+            elif entry.name.lower().endswith(ENDINGS):
+                images.append(path)
+            else:
+                others.append(path)
+    return images, others
+
+
+def compare_classes(expected: Sequence[str], found: Sequence[str], where: str, source: str) -> list[str]:
+    """A line for each way in which the class folders of ``where`` differ from the expected classes."""
+    missing = [name for name in expected if name not in set(found)]
+    extra = [name for name in found if name not in set(expected)]
+    lines = []
+    if missing:
+        lines.append(f'{where}: no folder for {named(map(repr, missing))}, a class of {source}')
+    if extra:
+        lines.append(f'{where}: a folder {named(map(repr, extra))} that is no class of {source}')
+    return lines
+
+
+def read_pairs(path: Path, num_classes: int) -> list[tuple[str, int]]:
+    """The (file, label) of every line ``file label`` of an annotation file. Raises UserError."""
+    pairs = []
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{path} cannot be read: {error}.') from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        name, _, label = line.strip().rpartition(' ')
+        if not name or not label.isascii() or not label.isdigit() or int(label) >= num_classes:
+            raise UserError(
+                f'{path}, line {number}: expected "FILE LABEL" with a label from 0 to {num_classes - 1}, '
+                f'got {line.strip()!r}.'
+            )
+        pairs.append((name.strip(), int(label)))
+    if not pairs:
+        raise UserError(f'{path} lists no image.')
+    return pairs
+
+
+def shared_files(first: Sequence[Path], second: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """The files of ``second`` whose bytes a file of ``first`` has too, as pairs of these two.
+
+    Only files of equal size and equal middle are read whole.
+    """
+    groups = [(list(first), list(second))]
+    for key in (os.path.getsize, _middle, _digest):
+        split = []
+        for ours, theirs in groups:
+            by_key = defaultdict(lambda: ([], []))
+            for side, paths in enumerate((ours, theirs)):
+                for path in paths:
+                    by_key[key(path)][side].append(path)
+            split += [pair for pair in by_key.values() if all(pair)]
+        groups = split
+    return sorted((ours[0], path) for ours, theirs in groups for path in theirs)
+
+
+def _middle(path: Path) -> bytes:
+    with open(path, 'rb') as file:
+        file.seek(os.path.getsize(path) // 2)
+        return file.read(256)
+
+
+def _digest(path: Path) -> bytes:
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').digest()

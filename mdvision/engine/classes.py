@@ -1,0 +1,55 @@
+"""The number of classes from the data: ``num_classes=None`` of a config is filled before building."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mdvision.console import say
+from mdvision.datasets.class_folders import class_names
+
+__all__ = ['fill_num_classes']
+
+
+def fill_num_classes(cfg: Config) -> int | None:
+    """Set every ``num_classes=None`` of the model to the number of classes of the image folder, and say so.
+
+    That is the number of folders in ``data_root/train``, or of the ``classes`` of the data set where it
+    names them. Without such a folder nothing is set, and the data set says what is missing.
+
+    Args:
+        cfg: changed in place, below ``model`` and in ``data_preprocessor``.
+
+    Returns:
+        the number, or None where nothing was to be filled or no folder was found.
+    """
+    parts = [cfg.get('model'), cfg.get('data_preprocessor')]
+    unset = [node for part in parts for node in _dicts(part) if node.get('num_classes', 0) is None]
+    dataset = _image_folder((cfg.get('train_dataloader') or {}).get('dataset'))
+    if not unset or dataset is None:
+        return None
+    classes, source = dataset.get('classes') or (dataset.get('metainfo') or {}).get('classes'), 'classes='
+    if not classes:
+        folder = Path(dataset.get('data_root') or '') / 'train'
+        if not dataset.get('data_root') or not folder.is_dir():
+            return None
+        classes, source = class_names(folder), str(folder)
+    for node in unset:
+        node['num_classes'] = len(classes)
+    names = ', '.join(classes[:6]) + (', ...' if len(classes) > 6 else '')
+    say(f'{len(classes)} classes, from {source}: {names}')
+    return len(classes)
+
+
+def _dicts(node: object) -> Iterator[dict]:
+    """The dicts of a config, whatever holds them."""
+    if isinstance(node, dict):
+        yield node
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ()
+    for child in children:
+        yield from _dicts(child)
+
+
+def _image_folder(dataset: dict | None) -> dict | None:
+    """The ImageFolder in a data set and its wrappers."""
+    return next((d for d in _dicts(dataset) if str(d.get('type')).endswith('mdvision.ImageFolder')), None)

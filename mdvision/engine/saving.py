@@ -1,0 +1,104 @@
+"""Checkpoints that are whole or not there: a run that is killed while it writes loses nothing."""
+
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook as HostHook
+from mmengine.runner import Runner
+
+from mdvision.errors import UserError, did_you_mean
+
+__all__ = ['INTERRUPTED', 'TEMPORARY', 'CheckpointHook', 'write_whole']
+
+# What a run that was told to stop leaves behind.
+INTERRUPTED = 'interrupted.pth'
+# Half-written files of killed runs.
+TEMPORARY = '.*.pth.*.tmp'
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under another name in the same folder, and give it its name when it is on the disk.
+
+    Raises:
+        UserError: the disk is full or not writable; nothing is left of the attempt.
+    """
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        write(temporary)
+        with temporary.open('rb') as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f'{path} could not be written: {error}. The checkpoints before it are as they were; make room '
+            'and continue with --resume.'
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class CheckpointHook(HostHook):
+    """mmengine's hook, with three differences.
+
+    * An outdated or outdone checkpoint is deleted when its successor is complete, not before.
+    * A misspelt argument is an error at the start; mmengine keeps it for the first saving.
+    * A ``save_best`` that no metric has names the metrics that there are.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        known = set(inspect.signature(HostHook.__init__).parameters)
+        for name in self.args:
+            raise UserError(f'CheckpointHook has no argument {name!r}.{did_you_mean(name, known)}')
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        outdated = []
+        if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
+            while len(self.keep_ckpt_ids) >= self.max_keep_ckpts:
+                outdated.append(self.keep_ckpt_ids.popleft())
+            # mmengine deletes nothing for a step that is already in its list.
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        super()._save_checkpoint_with_step(runner, step, meta)
+        for old in outdated:
+            self._delete(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
+        # There is a newer checkpoint now.
+        self._delete(str(Path(runner.work_dir) / INTERRUPTED))
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        for name in self.save_best or ():
+            if name != 'auto' and name not in metrics:
+                numbers = [key for key, value in metrics.items() if isinstance(value, int | float)]
+                raise UserError(
+                    f'default_hooks.checkpoint.save_best={name!r}: the validation gives no such metric.'
+                    f'{did_you_mean(name, set(numbers))} There are: {", ".join(numbers[:12])}.'
+                )
+        if not self.save_best:
+            return
+        before = self._best_paths()
+        # What mmengine does not know of it does not delete.
+        self._set_best_paths(dict.fromkeys(before))
+        super()._save_best_checkpoint(runner, metrics)
+        after = self._best_paths()
+        self._set_best_paths({key: after[key] or path for key, path in before.items()})
+        for key, path in before.items():
+            if path and after[key] and path != after[key]:
+                self._delete(path)
+
+    def _best_paths(self) -> dict[str, str | None]:
+        if len(self.key_indicators) == 1:
+            return {'': self.best_ckpt_path}
+        return dict(self.best_ckpt_path_dict)
+
+    def _set_best_paths(self, paths: dict[str, str | None]) -> None:
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = paths['']
+        else:
+            self.best_ckpt_path_dict.update(paths)
+
+    def _delete(self, path: str) -> None:
+        if is_main_process() and self.file_backend.isfile(path):
+            self.file_backend.remove(path)
