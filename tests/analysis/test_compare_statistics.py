@@ -10,33 +10,7 @@ from mdvision.analysis.compare.statistics import (
     interval_method,
     paired_difference,
     summarise,
-    t_quantile,
 )
-
-
-@pytest.mark.parametrize(
-    ('freedom', 'expected'),
-    # Table of Student's t, two-sided 95 %.
-    [
-        (1, 12.7062),
-        (2, 4.3027),
-        (3, 3.1824),
-        (4, 2.7764),
-        (5, 2.5706),
-        (9, 2.2622),
-        (30, 2.0423),
-        (200, 1.9719),
-    ],
-)
-def test_quantiles_of_t_are_those_of_the_table(freedom, expected):
-    assert t_quantile(0.975, freedom) == pytest.approx(expected, abs=1e-4)
-    assert t_quantile(0.025, freedom) == pytest.approx(-expected, abs=1e-4)
-
-
-def test_t_has_simple_forms_for_one_and_two_degrees_of_freedom():
-    for p in (0.5, 0.6, 0.9, 0.995):
-        assert t_quantile(p, 1) == pytest.approx(math.tan(math.pi * (p - 0.5)), abs=1e-9)
-        assert t_quantile(p, 2) == pytest.approx((2 * p - 1) / math.sqrt(2 * p * (1 - p)), abs=1e-9)
 
 
 def test_mean_deviation_and_t_interval_by_hand():

@@ -19,9 +19,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student_t
 
-__all__ = ['FEWEST_FOR_BOOTSTRAP', 'Difference', 'Summary', 'interval_method', 'paired_difference',
-           'summarise', 't_quantile']  # fmt: skip
+__all__ = [
+    'FEWEST_FOR_BOOTSTRAP',
+    'Difference',
+    'Summary',
+    'interval_method',
+    'paired_difference',
+    'summarise',
+]
 
 LEVEL = 0.95
 RESAMPLES = 10_000
@@ -85,7 +92,7 @@ def _interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 def _t_interval(values: Sequence[float]) -> tuple[float, float]:
     count, mean = len(values), statistics.fmean(values)
-    half = t_quantile((1 + LEVEL) / 2, count - 1) * statistics.stdev(values) / math.sqrt(count)
+    half = float(student_t.ppf((1 + LEVEL) / 2, count - 1)) * statistics.stdev(values) / math.sqrt(count)
     return mean - half, mean + half
 
 
@@ -93,34 +100,7 @@ def _bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     count = len(values)
     resamples = np.random.default_rng(0).choice(np.asarray(values), (RESAMPLES, count)).mean(axis=1)
     # A resample's mean has the variance of a sample divided by n instead of n - 1.
-    reach = math.sqrt(count / (count - 1)) * t_quantile((1 + LEVEL) / 2, count - 1)
+    reach = math.sqrt(count / (count - 1)) * float(student_t.ppf((1 + LEVEL) / 2, count - 1))
     tail = statistics.NormalDist().cdf(-reach)
     low, high = np.quantile(resamples, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def t_quantile(probability: float, freedom: int) -> float:
-    """The value that Student's t with ``freedom`` degrees of freedom stays below with this probability."""
-    if probability < 0.5:
-        return -t_quantile(1 - probability, freedom)
-    low, high = 0.0, 1.0
-    while _t_below(high, freedom) < probability:
-        low, high = high, 2 * high
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _t_below(middle, freedom) < probability else (low, middle)
-    return (low + high) / 2
-
-
-def _t_below(value: float, freedom: int) -> float:
-    """P(t < value) for value >= 0: Abramowitz and Stegun, 26.7.3 and 26.7.4."""
-    angle = math.atan(value / math.sqrt(freedom))
-    cosine_squared = math.cos(angle) ** 2
-    odd = freedom % 2
-    term = math.cos(angle) if odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for k in range(3 if odd else 2, freedom - 1, 2):
-        term *= (k - 1) / k * cosine_squared
-        total += term
-    between = 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
-    return (1 + between) / 2
