@@ -30,7 +30,7 @@ demo: setup
 
 # One process a core, one thread each: more of either than cores is slower by far.
 test: setup
-	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist loadfile -q
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 lint: setup
 	$(BIN)/ruff check .

@@ -163,7 +163,8 @@ def test_colours_are_changed_as_pillow_does_in_rgb(name, active, tmp_path):
     inputs = pipeline(sample)['inputs']
     found = (inputs if rgb else inputs.flip(0))[:, 0, 0].tolist()
     if active == 0:
-        assert found[0] > found[1] > found[2]  # jitter leaves it orange
+        # A tenth of the circle to either side of orange is between crimson and yellow, and never blue.
+        assert found[0] > found[2]
         assert found != [200, 100, 30]
     elif active == 1:
         assert found == [picture.convert('L').getpixel((0, 0))] * 3

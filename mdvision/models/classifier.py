@@ -28,15 +28,15 @@ class Classifier(BaseModule):
     checkpoint of one loads into the other.
 
     Args:
-        backbone: config of a backbone.
+        backbone: a backbone.
         neck: config of what follows it, or None for a backbone that gives a vector.
         head: ``dict(num_classes=..., in_channels=..., init_cfg=...)`` of the linear layer, or None
             when the neck gives the logits itself.
     """
 
-    def __init__(self, backbone: dict, neck: dict | None, head: dict | None):
+    def __init__(self, backbone: nn.Module, neck: dict | None, head: dict | None):
         super().__init__()
-        self.backbone = MODELS.build(backbone)
+        self.backbone = backbone
         self.neck = None if neck is None else MODELS.build(neck)
         self.head = None if head is None else _LinearHead(**head)
 

@@ -6,7 +6,6 @@ classes that it was published for, and the key map of its authors' checkpoints.
 
 import fnmatch
 import inspect
-from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -96,7 +95,8 @@ def create_model(name: str, num_classes: int | None = None, **overrides) -> Clas
     Raises:
         UserError: for an unknown name or argument.
     """
-    return Classifier(**_parts(name, num_classes, overrides))
+    backbone = create_backbone(name, **overrides)
+    return Classifier(backbone, *_neck_and_head(name, backbone, num_classes))
 
 
 def classifier_config(name: str, num_classes: int | None = None, **overrides) -> dict:
@@ -104,25 +104,27 @@ def classifier_config(name: str, num_classes: int | None = None, **overrides) ->
 
     The parameters have the same names as those of :func:`create_model`.
     """
-    parts = _parts(name, num_classes, overrides)
-    head = parts['head']
+    with torch.device('meta'):
+        backbone = create_backbone(name, **overrides)
+    neck, head = _neck_and_head(name, backbone, num_classes)
     head = dict(type='mmpretrain.ClsHead') if head is None else dict(type='mmpretrain.LinearClsHead', **head)
     head['loss'] = dict(type='mmpretrain.CrossEntropyLoss')
-    return dict(type='mmpretrain.ImageClassifier', backbone=parts['backbone'], neck=parts['neck'], head=head)
+    return dict(
+        type='mmpretrain.ImageClassifier', backbone=backbone_config(name, **overrides), neck=neck, head=head
+    )
 
 
-def _parts(name: str, num_classes: int | None, overrides: Mapping) -> dict:
+def _neck_and_head(
+    name: str, backbone: nn.Module, num_classes: int | None
+) -> tuple[dict | None, dict | None]:
+    """What :class:`Classifier` takes beside the backbone."""
     named = find_model(name)
-    backbone = backbone_config(name, **overrides)
-    num_classes = num_classes or named.num_classes
-    with torch.device('meta'):
-        in_channels = MODELS.build(backbone).out_channels[-1]
+    in_channels, num_classes = backbone.out_channels[-1], num_classes or named.num_classes
     if named.mlp:
         neck = dict(named.mlp, type='mdvision.MLPLogits', in_channels=in_channels, num_classes=num_classes)
-        return dict(backbone=backbone, neck=neck, head=None)
+        return neck, None
     neck = dict(type='mdvision.GlobalPool', drop_rate=named.drop_rate) if named.pooled else None
-    head = dict(in_channels=in_channels, num_classes=num_classes, init_cfg=named.head_init)
-    return dict(backbone=backbone, neck=neck, head=head)
+    return neck, dict(in_channels=in_channels, num_classes=num_classes, init_cfg=named.head_init)
 
 
 def _arguments(cls: type) -> set[str]:
