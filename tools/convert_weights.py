@@ -1,6 +1,7 @@
 """Convert a checkpoint of the authors, or of torchvision, into ours.
 
 python tools/convert_weights.py emanet50_cifar authors.pth emanet50_cifar.pth
+python tools/convert_weights.py dems_vit_tiny a.pth b.pth --cfg-options image_size=256 patch_size=16
 python tools/convert_weights.py lma_resnet50 resnet50.pth start.pth --source torchvision
 """
 
@@ -21,6 +22,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('target_path', metavar='dst', help='file to write')
     parser.add_argument(
         '--source', default='authors', choices=['authors', 'torchvision'], help='whose format it has'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='arguments of the backbone that differ from the name, such as width_mult=0.5',
     )
     parser.add_argument(
         '--allow-partial', action='store_true', help='accept a checkpoint that matches only in part'

@@ -8,4 +8,12 @@ number is the best test accuracy over all epochs. Not trained yet.
 
 _base_ = '../emanet/emanet50_cifar10.py'
 
-model = dict(backbone=dict(_delete_=True, type='mdvision.AttentionResNet', depth=50, stem='cifar'))
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mdvision.AttentionResNet',
+        depth=50,
+        stem='cifar',
+        conv_init='default',  # the authors' file has no initialisation of its own
+    )
+)

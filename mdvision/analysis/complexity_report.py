@@ -1,7 +1,6 @@
 """What ``tools/complexity.py`` calls: the cost of a named model or of the model of a config."""
 
 import argparse
-import ast
 import contextlib
 import json
 import os
@@ -19,7 +18,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mdvision.console import import_host
-from mdvision.engine.overrides import apply_overrides, load_config
+from mdvision.engine.overrides import apply_overrides, backbone_option, load_config
 from mdvision.errors import UserError
 from mdvision.models.named import create_model, find_model
 from mdvision.models.named_table import NAMED
@@ -85,24 +84,12 @@ def report_on_name(name: str, size: tuple[int, int] | None = None, options: Sequ
         UserError: for an unknown name or argument, or a size that does not fit.
     """
     named = find_model(name)
-    overrides = dict(map(_key_and_value, options))
+    overrides = dict(map(backbone_option, options))
     with torch.device('meta'):
         model = create_model(name, **overrides)
     channels, *published = named.image
     image = (overrides.get('in_channels', channels), *(size or published))
     return _report(' '.join([name, *options]), model, image)
-
-
-def _key_and_value(option: str) -> tuple[str, object]:
-    key, equals, text = option.partition('=')
-    if not equals or not key.isidentifier():
-        raise UserError(
-            f'--cfg-options {option!r}: expected KEY=VALUE, with an argument of the backbone for the key.'
-        )
-    try:
-        return key, ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return key, text
 
 
 def report_on_config(path: str, size: tuple[int, int] | None = None, options: Sequence[str] = ()) -> Report:

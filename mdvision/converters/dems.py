@@ -8,6 +8,7 @@ import math
 
 from torch import Tensor
 
+from mdvision.errors import UserError
 from mdvision.models.backbones.dems_vit import sine_cosine_positions
 
 from .key_map import KeyMap
@@ -17,6 +18,10 @@ __all__ = ['KEY_MAPS']
 
 def _positions(key: str, table: Tensor) -> Tensor:
     """Ours for the square grid and the width of a table (1, G * G, D)."""
+    if table.dim() != 3:
+        raise UserError(
+            f'{key}: a table of positions has the shape (1, tokens, width), got {tuple(table.shape)}.'
+        )
     _, num_tokens, dim = table.shape
     side = math.isqrt(num_tokens)
     return sine_cosine_positions(side, side, dim)[None]

@@ -155,7 +155,9 @@ def match_weights(
     missing = [k for k in wanted if k not in given]
     surplus = [k for k in given if k not in wanted]
     reshaped = [k for k in given if k in wanted and k not in matched]
-    share = sum(wanted[k].numel() for k in matched) / max(sum(v.numel() for v in wanted.values()), 1)
+    # Running statistics are no parameters.
+    sizes = {k: v.numel() for k, v in wanted.items() if not k.endswith(('.running_mean', '.running_var'))}
+    share = sum(sizes.get(k, 0) for k in matched) / max(sum(sizes.values()), 1)
     line = f'{len(matched)} of {len(wanted)} tensors matched ({100 * share:.1f} % of the parameters)'
     left_out = [*missing, *reshaped]
     if share < min_match or (min_match == 1.0 and (surplus or left_out)):

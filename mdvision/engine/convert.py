@@ -4,15 +4,16 @@ import argparse
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import mdvision
 from mdvision.console import say
 from mdvision.converters import convert_state_dict, list_converters
 from mdvision.errors import UserError
-from mdvision.models.named import create_model
+from mdvision.models.named import create_backbone, create_model
 
 from .checkpoint import check_finite, match_weights, read_file
+from .overrides import backbone_option
 
 __all__ = ['convert_checkpoint', 'main', 'unwrap']
 
@@ -41,7 +42,12 @@ def unwrap(content: object, path: str) -> dict[str, Tensor]:
 
 
 def convert_checkpoint(
-    name: str, source_path: str, target_path: str, source: str = 'authors', allow_partial: bool = False
+    name: str,
+    source_path: str,
+    target_path: str,
+    source: str = 'authors',
+    allow_partial: bool = False,
+    **overrides,
 ) -> str:
     """Convert a checkpoint file and check every key and shape against the model.
 
@@ -55,6 +61,8 @@ def convert_checkpoint(
         target_path: file to write, for ``load_from`` of a config and ``tools/test.py``.
         source: ``'authors'`` or ``'torchvision'``.
         allow_partial: accept whatever share matches.
+        **overrides: arguments of the backbone's class that differ from the name's, such as
+            ``width_mult=0.5`` or ``image_size=256, patch_size=16``.
 
     Returns:
         One line that says how much of the model matched.
@@ -65,20 +73,27 @@ def convert_checkpoint(
     official = unwrap(read_file(source_path), source_path)
     check_finite(official, source_path)
     state_dict = convert_state_dict(name, official, source)
-    meta = dict(model=name, source=source, file=Path(source_path).name, mdvision_version=mdvision.__version__)
-    if name.endswith('_detector'):
-        line = f'{len(state_dict)} tensors renamed; the config of the detector checks them when it loads them'
-    else:
-        meta['num_classes'] = _num_classes(state_dict)
-        min_match = 0.0 if allow_partial else _MIN_SHARE if source == 'torchvision' else 1.0
-        advice = 'Check the name of the model, or allow a partial match with --allow-partial.'
-        try:
-            state_dict, line = match_weights(
-                _wanted(name, state_dict), state_dict, source_path, min_match, advice
-            )
-        except UserError as error:
-            hint = _other_fits(name, official) if source == 'authors' else ''
-            raise UserError(f'{error}{hint}') from None
+    meta = dict(
+        model=name,
+        overrides=overrides,
+        num_classes=_num_classes(state_dict),
+        source=source,
+        file=Path(source_path).name,
+        mdvision_version=mdvision.__version__,
+    )
+    min_match = 0.0 if allow_partial else _MIN_SHARE if source == 'torchvision' else 1.0
+    advice = (
+        'Check the name of the model; give arguments that differ from its own, such as another width or '
+        'patch size, with --cfg-options KEY=VALUE; or allow a partial match with --allow-partial.'
+    )
+    wanted = _detector_shapes if name.endswith('_detector') else _wanted
+    try:
+        state_dict, line = match_weights(
+            wanted(name, state_dict, **overrides), state_dict, source_path, min_match, advice
+        )
+    except UserError as error:
+        hint = _other_fits(name, official) if source == 'authors' else ''
+        raise UserError(f'{error}{hint}') from None
     target = Path(target_path)
     target.parent.mkdir(parents=True, exist_ok=True)
     torch.save(dict(state_dict=state_dict, meta=meta), target)
@@ -90,13 +105,33 @@ def _num_classes(state_dict: dict[str, Tensor]) -> int | None:
     for key in ('head.fc.bias', 'neck.fc2.bias'):
         if key in state_dict:
             return len(state_dict[key])
-    return None
+    background = state_dict.get('roi_head.bbox_head.fc_cls.bias')
+    return None if background is None else len(background) - 1
 
 
-def _wanted(name: str, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+def _wanted(name: str, state_dict: dict[str, Tensor], **overrides) -> dict[str, Tensor]:
     """The state dict of the model with as many classes as the checkpoint; shapes only."""
     with torch.device('meta'):
-        return create_model(name, num_classes=_num_classes(state_dict)).state_dict()
+        return create_model(name, num_classes=_num_classes(state_dict), **overrides).state_dict()
+
+
+def _detector_shapes(name: str, state_dict: dict[str, Tensor], **overrides) -> dict[str, Tensor]:
+    """That of the C4 detector of ``configs/emanet/faster_rcnn_c4_voc.py``, whose stem the file shows."""
+    stem = state_dict.get('backbone.conv1.weight')
+    small = stem is not None and stem.shape[-1] == 3
+    arguments = dict(stem='cifar_pool' if small else 'imagenet', **overrides)
+    classes = _num_classes(state_dict) or 20
+    with torch.device('meta'):
+        parts = {
+            'backbone.': create_backbone('emanet50', num_stages=3, **arguments),
+            'roi_head.shared_head.layer4.': create_backbone('emanet50', **arguments).layer4,
+            'rpn_head.rpn_conv.': nn.Conv2d(1024, 512, 3),
+            'rpn_head.rpn_cls.': nn.Conv2d(512, 2 * 9, 1),
+            'rpn_head.rpn_reg.': nn.Conv2d(512, 4 * 9, 1),
+            'roi_head.bbox_head.fc_cls.': nn.Linear(2048, classes + 1),
+            'roi_head.bbox_head.fc_reg.': nn.Linear(2048, 4 * (classes + 1)),
+        }
+    return {prefix + key: t for prefix, part in parts.items() for key, t in part.state_dict().items()}
 
 
 def _other_fits(name: str, official: dict[str, Tensor]) -> str:
@@ -117,4 +152,8 @@ def _other_fits(name: str, official: dict[str, Tensor]) -> str:
 
 def main(args: argparse.Namespace) -> None:
     """What ``tools/convert_weights.py`` calls."""
-    say(convert_checkpoint(args.name, args.source_path, args.target_path, args.source, args.allow_partial))
+    overrides = dict(backbone_option(option) for option in args.cfg_options)
+    line = convert_checkpoint(
+        args.name, args.source_path, args.target_path, args.source, args.allow_partial, **overrides
+    )
+    say(line)

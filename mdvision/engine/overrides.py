@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from mdvision.errors import UserError, did_you_mean
 
-__all__ = ['apply_overrides', 'load_config']
+__all__ = ['apply_overrides', 'backbone_option', 'load_config']
 
 # Read by the runner or by the tools, beside the arguments of mmengine's Runner.
 _MORE_TOP_LEVEL_KEYS = {'model_wrapper_cfg', 'custom_imports', 'compile', 'find_unused_parameters',
@@ -88,6 +88,20 @@ def _datasets(dataset: dict | None):
             yield child
         elif child is not dataset and child:
             yield from _datasets(child)
+
+
+def backbone_option(option: str) -> tuple[str, object]:
+    """``KEY=VALUE`` of a named model: an argument of its backbone and its value.
+
+    Raises:
+        UserError: for text of another form.
+    """
+    key, equals, text = option.partition('=')
+    if not equals or not key.isidentifier():
+        raise UserError(
+            f'--cfg-options {option!r}: expected KEY=VALUE, with an argument of the backbone for the key.'
+        )
+    return key, _parse(text)
 
 
 def _parse(text: str):

@@ -6,6 +6,7 @@ classes that it was published for, and the key map of its authors' checkpoints.
 
 import fnmatch
 import inspect
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -56,9 +57,15 @@ def backbone_config(name: str, **overrides) -> dict:
     Raises:
         UserError: for an unknown name or argument.
     """
-    config = find_model(name).backbone
+    named = find_model(name)
+    config = named.backbone
     known = _arguments(MODELS.get(config['type']))
     for key in overrides:
+        if key in named.fixed:
+            raise UserError(
+                f'{name}: {key} is part of the name, since other arguments depend on it. Take another name, '
+                f'such as {", ".join(list_models(name.rstrip("_cifar0123456789") + "*")[:4])}.'
+            )
         if key not in known:
             raise UserError(
                 f'{name}: its backbone {config["type"]} has no argument {key!r}.'
@@ -72,7 +79,8 @@ def create_backbone(name: str, **overrides) -> nn.Module:
 
     Args:
         name: one of :func:`list_models`.
-        **overrides: arguments of the backbone's class, such as ``out_indices=(0, 1, 2, 3)``.
+        **overrides: arguments of the backbone's class, such as ``out_indices=(0, 1, 2, 3)``; weights
+            that an ``init_cfg`` names are loaded.
 
     Returns:
         A module with ``out_channels`` and ``out_strides``; its output is a tuple of maps, or of
@@ -81,32 +89,41 @@ def create_backbone(name: str, **overrides) -> nn.Module:
     Raises:
         UserError: for an unknown name or argument.
     """
-    return MODELS.build(backbone_config(name, **overrides))
+    backbone = MODELS.build(backbone_config(name, **overrides))
+    if overrides.get('init_cfg'):
+        backbone.init_weights()
+    return backbone
 
 
-def create_model(name: str, num_classes: int | None = None, **overrides) -> Classifier:
+def create_model(
+    name: str, num_classes: int | None = None, neck: dict | None = None, **overrides
+) -> Classifier:
     """A named classifier, with fresh weights; ``model(images)`` gives logits.
 
     Args:
         name: one of :func:`list_models`.
         num_classes: number of logits; by default that of the publication.
+        neck: arguments of what follows the backbone: of ``MLPLogits`` for DiffViT, such as
+            ``dict(activation_out=False)``, of ``GlobalPool`` for networks of maps.
         **overrides: arguments of the backbone's class, such as ``width_mult=0.5``.
 
     Raises:
         UserError: for an unknown name or argument.
     """
     backbone = create_backbone(name, **overrides)
-    return Classifier(backbone, *_neck_and_head(name, backbone, num_classes))
+    return Classifier(backbone, *_neck_and_head(name, backbone, num_classes, neck, overrides))
 
 
-def classifier_config(name: str, num_classes: int | None = None, **overrides) -> dict:
+def classifier_config(
+    name: str, num_classes: int | None = None, neck: dict | None = None, **overrides
+) -> dict:
     """The same classifier as ``model = dict(...)`` of an MMPretrain config.
 
     The parameters have the same names as those of :func:`create_model`.
     """
     with torch.device('meta'):
         backbone = create_backbone(name, **overrides)
-    neck, head = _neck_and_head(name, backbone, num_classes)
+    neck, head = _neck_and_head(name, backbone, num_classes, neck, overrides)
     head = dict(type='mmpretrain.ClsHead') if head is None else dict(type='mmpretrain.LinearClsHead', **head)
     head['loss'] = dict(type='mmpretrain.CrossEntropyLoss')
     return dict(
@@ -115,16 +132,45 @@ def classifier_config(name: str, num_classes: int | None = None, **overrides) ->
 
 
 def _neck_and_head(
-    name: str, backbone: nn.Module, num_classes: int | None
+    name: str, backbone: nn.Module, num_classes: int | None, neck: dict | None, overrides: Mapping
 ) -> tuple[dict | None, dict | None]:
     """What :class:`Classifier` takes beside the backbone."""
     named = find_model(name)
-    in_channels, num_classes = backbone.out_channels[-1], num_classes or named.num_classes
+    if num_classes is None:
+        num_classes = named.num_classes
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise UserError(
+            f'{name}: num_classes must be a positive number, got {num_classes!r}. For features without a '
+            'classifier use mdvision.create_backbone.'
+        )
+    if backbone.out_strides and not named.pooled:
+        raise UserError(
+            f'{name}: its classifier takes the class token, and these arguments make the backbone give maps. '
+            'Use mdvision.create_backbone for maps.'
+        )
+    in_channels = backbone.out_channels[-1]
     if named.mlp:
-        neck = dict(named.mlp, type='mdvision.MLPLogits', in_channels=in_channels, num_classes=num_classes)
-        return neck, None
-    neck = dict(type='mdvision.GlobalPool', drop_rate=named.drop_rate) if named.pooled else None
-    return neck, dict(in_channels=in_channels, num_classes=num_classes, init_cfg=named.head_init)
+        hidden_channels = {**named.backbone, **overrides}['hidden_dim']
+        layers = dict(in_channels=in_channels, hidden_channels=hidden_channels, num_classes=num_classes)
+        return _override_neck(name, dict(type='mdvision.MLPLogits', **layers), neck), None
+    head = dict(in_channels=in_channels, num_classes=num_classes, init_cfg=named.head_init)
+    pool = dict(type='mdvision.GlobalPool', drop_rate=named.drop_rate) if named.pooled else None
+    return _override_neck(name, pool, neck), head
+
+
+def _override_neck(name: str, neck: dict | None, arguments: dict | None) -> dict | None:
+    if not arguments:
+        return neck
+    if neck is None:
+        raise UserError(f'{name} has no neck between backbone and linear layer, got neck={arguments}.')
+    known = _arguments(MODELS.get(neck['type']))
+    for key in arguments:
+        if key not in known:
+            raise UserError(
+                f'{name}: its neck {neck["type"]} has no argument {key!r}.{did_you_mean(key, known)} It has '
+                f'{", ".join(sorted(known))}.'
+            )
+    return {**neck, **arguments}
 
 
 def _arguments(cls: type) -> set[str]:

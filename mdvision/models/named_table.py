@@ -17,7 +17,8 @@ class NamedModel:
         torchvision_key_map: the one for torchvision's weights of the plain network, if they fit.
         pooled: whether the backbone gives maps, that are pooled before the linear layer.
         drop_rate: dropout before the linear layer.
-        mlp: arguments of ``MLPLogits`` that takes the place of the linear layer.
+        mlp: whether ``MLPLogits``, as wide as the MLPs of the blocks, takes the place of the linear layer.
+        fixed: arguments of the backbone that others of the row depend on, so they cannot be overridden.
         head_init: initialisation of the linear layer; None is PyTorch's default.
     """
 
@@ -28,7 +29,8 @@ class NamedModel:
     torchvision_key_map: str | None = None
     pooled: bool = True
     drop_rate: float = 0.0
-    mlp: dict | None = None
+    mlp: bool = False
+    fixed: tuple[str, ...] = ()
     head_init: dict | None = None
 
 
@@ -77,8 +79,11 @@ def _resnets() -> dict[str, NamedModel]:
         for depth in depths:
             for suffix, stem, image, classes in stems:
                 backbone = dict(type='AttentionResNet', depth=depth, stem=stem, **slots(depth))
+                if key_map == 'resnet' and stem == 'cifar':
+                    backbone['conv_init'] = 'default'  # the one file of the authors without an initialisation
+                fixed = ('depth',) if key_map == 'eca_resnet' else ()
                 rows[pattern.format(depth) + suffix] = NamedModel(
-                    backbone, classes, image, key_map, 'torchvision_resnet'
+                    backbone, classes, image, key_map, 'torchvision_resnet', fixed=fixed
                 )
     return rows
 
@@ -165,7 +170,7 @@ def _nano() -> dict[str, NamedModel]:
                 image,
                 'diff_vit',
                 pooled=False,
-                mlp=dict(hidden_channels=arguments['hidden_dim']),
+                mlp=True,
             )
     return rows
 

@@ -101,8 +101,55 @@ def test_overrides_are_arguments_of_the_backbone():
     backbone = mdvision.create_backbone('emanet50', out_indices=(1, 3), frozen_stages=1)
     assert backbone.out_channels == (512, 2048)
     assert backbone.out_strides == (8, 32)
+    gated = mdvision.create_backbone('resnet18', attention='CBAM')  # a name alone will do
+    assert sum(isinstance(module, mdvision.CBAM) for module in gated.modules()) == 8
+    tokens = mdvision.create_backbone('dems_vit_tiny', out_indices=(3, 11)).eval()(torch.randn(2, 3, 32, 32))
+    assert [token.shape for token in tokens] == [(2, 192), (2, 192)]
     narrow = mdvision.create_backbone('lma_mobilenet_v2', width_mult=0.5)
     assert narrow.out_channels == (1280,)
+
+
+def test_the_classifier_follows_the_overrides_of_its_backbone():
+    model = mdvision.create_model('vit_nano_cifar', patch_size=4, embed_dim=384, hidden_dim=1536, depth=8)
+    assert model.neck.fc1.weight.shape == (1536, 384)
+    corrected = mdvision.create_model(
+        'vit_nano', neck=dict(activation_out=False, drop_rate=0.0, unused_norm=False)
+    )
+    assert not hasattr(corrected.neck, 'norm')
+    assert mdvision.classifier_config('vit_nano', neck=dict(drop_rate=0.3))['neck']['drop_rate'] == 0.3
+
+
+def test_the_plain_cifar_resnet_starts_as_pytorch_does_and_the_others_with_he():
+    def deviation(name):
+        return mdvision.create_model(name).backbone.layer4[1].conv2.weight.std().item()
+
+    fan = 512 * 9
+    assert deviation('resnet18_cifar') == pytest.approx(
+        (1 / fan / 3) ** 0.5, rel=0.01
+    )  # uniform on +-fan^-1/2
+    assert deviation('se_resnet18_cifar') == pytest.approx((2 / fan) ** 0.5, rel=0.01)
+
+
+def test_weights_named_in_init_cfg_are_loaded(tmp_path):
+    source = mdvision.create_backbone('mobilenet_cifar', width_mult=0.25)
+    torch.save(source.state_dict(), tmp_path / 'w.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'w.pth'))
+    loaded = mdvision.create_backbone('mobilenet_cifar', width_mult=0.25, init_cfg=init_cfg)
+    assert all(torch.equal(a, b) for a, b in zip(source.parameters(), loaded.parameters(), strict=True))
+
+
+@pytest.mark.parametrize('name', ['dems_vit_tiny', 'fca_resnet34_cifar'])
+@pytest.mark.parametrize('assign', [False, True])
+def test_a_model_built_on_the_meta_device_answers_right_once_it_has_its_weights(name, assign):
+    model = mdvision.create_model(name).eval()
+    with torch.device('meta'):
+        other = mdvision.create_model(name).eval()
+    if not assign:
+        other.to_empty(device='cpu')
+    other.load_state_dict(model.state_dict(), strict=True, assign=assign)
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(other(images), model(images))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +166,40 @@ def test_overrides_are_arguments_of_the_backbone():
         (lambda: mdvision.create_model('dems_vit_tiny', num_heads=5), 'num_heads'),
         (lambda: mdvision.create_model('vit_nano', patch_size=5), 'patch'),
         (lambda: mdvision.create_model('mdnet', num_heads=5), 'num_heads'),
+        (lambda: mdvision.create_model('eca_resnet50', depth=101), 'depth is part of the name'),
+        (lambda: mdvision.create_model('resnet18', num_classes=0), 'num_classes must be a positive number'),
+        (
+            lambda: mdvision.create_model('vit_nano', out_type='featmap'),
+            'takes the class token',
+        ),
+        (lambda: mdvision.create_model('dems_vit_tiny', neck=dict(drop_rate=0.1)), 'has no neck'),
+        (lambda: mdvision.create_model('vit_nano', neck=dict(activ_out=1)), "Did you mean 'activation_out'"),
+        (lambda: mdvision.create_backbone('resnet18', out_indices=3), r'Use \(3,\)'),
+        (lambda: mdvision.create_backbone('resnet18', out_indices=(-1,)), r'stages 0 to 3 .* got \(-1,\)'),
+        (
+            lambda: mdvision.create_backbone('resnet18', stage_blocks=(1, 1, 1, 0)),
+            'a positive number for each',
+        ),
+        (lambda: mdvision.create_backbone('resnet18', stage_blocks=(1,) * 5), 'a positive number for each'),
+        (lambda: mdvision.create_backbone('resnet18', base_channels=0), 'base_channels must be positive'),
+        (lambda: mdvision.create_backbone('resnet18', conv_init='he'), "'he_out' or 'default', got 'he'"),
+        (
+            lambda: mdvision.create_backbone('resnet18', attention=dict(type='CBAM', ratio=8)),
+            "argument 'ratio'",
+        ),
+        (
+            lambda: mdvision.create_backbone('resnet50', conv2='CBAM'),
+            "no argument 'stride'. A module",
+        ),
+        (lambda: mdvision.create_backbone('vit_nano', depth=0), 'at least one stage'),
+        (lambda: mdvision.create_backbone('vit_nano', patch_size=0), 'patch_size must be positive'),
+        (lambda: mdvision.create_backbone('dems_vit_tiny', patch_size=0), 'patch_size must be positive'),
+        (lambda: mdvision.create_backbone('dems_vit_tiny', merge_counts=(64, 0)), 'must be positive'),
+        (lambda: mdvision.create_backbone('emanet50', groups=4), 'four numbers, one a branch'),
+        (
+            lambda: mdvision.create_backbone('resnet18', attention=dict(type='SqueezeExcite', reduction=0)),
+            'at least 1',
+        ),
     ],
 )
 def test_errors_say_what_was_expected_and_what_came(make, message):

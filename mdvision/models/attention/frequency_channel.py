@@ -62,6 +62,16 @@ def dct_filters(channels: int, grid: int) -> Tensor:
     return filters.repeat_interleave(_part_channels(channels), dim=0)
 
 
+def _make_tables(module: 'FrequencyChannelAttention', _unmatched: object = None) -> None:
+    """The cosines of each axis, (16, D), or their frequencies (16,), on the device of the weights."""
+    weight = module.fc[0].weight
+    for name, frequencies in (('rows', _ROW_FREQUENCIES), ('columns', _COLUMN_FREQUENCIES)):
+        table = torch.tensor(frequencies, device=weight.device)
+        if module.grid is not None:
+            table = _cosines(table, module.grid, torch.float64).float().to(weight.dtype)
+        setattr(module, name, table)
+
+
 @MODELS.register_module()
 class FrequencyChannelAttention(nn.Module):
     """Squeeze-and-excitation whose squeeze is a cosine transform: ``y = x * sigmoid(W2 relu(W1 q))``.
@@ -97,18 +107,18 @@ class FrequencyChannelAttention(nn.Module):
                 f'pooling, got {grid}. Use 7.'
             )
         self.grid = grid
-        for name, frequencies in (('rows', _ROW_FREQUENCIES), ('columns', _COLUMN_FREQUENCIES)):
-            table = torch.tensor(frequencies)
-            if grid is not None:
-                table = _cosines(table, grid, torch.float64).float()
-            # Not in the state dict: the table follows from the arguments.
-            self.register_buffer(name, table, persistent=False)
+        # Not in the state dict: the tables follow from the arguments.
+        self.register_buffer('rows', None, persistent=False)
+        self.register_buffer('columns', None, persistent=False)
         self.fc = nn.Sequential(
             nn.Linear(in_channels, in_channels // reduction, bias=False),
             nn.ReLU(),
             nn.Linear(in_channels // reduction, in_channels, bias=False),
             nn.Sigmoid(),
         )
+        _make_tables(self)
+        # A model that was built on the meta device has no tables until it gets its weights.
+        self.register_load_state_dict_post_hook(_make_tables)
 
     def _weights(self, table: Tensor, size: int, dtype: torch.dtype) -> Tensor:
         """What each of ``size`` positions along an axis counts for in the transform, (16, size)."""

@@ -22,10 +22,10 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, in_channels: int, reduction: int = 16):
         super().__init__()
-        if in_channels < reduction:
+        if not 1 <= reduction <= in_channels:
             raise UserError(
                 f'SqueezeExcite: in_channels={in_channels} leaves no hidden unit at reduction={reduction}. '
-                f'Use reduction={in_channels} or less.'
+                f'Use reduction={in_channels} or less, at least 1.'
             )
         self.fc = nn.Sequential(
             nn.Linear(in_channels, in_channels // reduction, bias=False),

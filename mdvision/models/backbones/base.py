@@ -10,11 +10,21 @@ from torch.utils.checkpoint import checkpoint
 
 from mdvision.errors import UserError
 
-__all__ = ['Backbone', 'Stage', 'run_block']
+__all__ = ['Backbone', 'Stage', 'norms_to_eval', 'run_block']
+
+
+def norms_to_eval(module: nn.Module) -> None:
+    """Put every batch norm below a module, and every layer that follows ``norm_eval``, in evaluation mode."""
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm) or getattr(layer, 'follow_norm_eval', False):
+            layer.eval()
 
 
 def run_block(block: nn.Module, x: Tensor, with_cp: bool) -> Tensor:
-    """``block(x)``; with ``with_cp`` its inner tensors are recomputed in the backward pass."""
+    """``block(x)``; with ``with_cp`` its inner tensors are recomputed in the backward pass.
+
+    Recomputing updates the running statistics of batch norms a second time, with the same batch.
+    """
     if with_cp and x.requires_grad:
         return checkpoint(block, x, use_reentrant=False)
     return block(x)
@@ -44,7 +54,7 @@ class Backbone(BaseModule, ABC):
         out_indices: the stages to return, counted from 0.
         frozen_stages: -1 trains everything; 0 freezes the stem; n the stem and the first n stages.
         norm_eval: keep every batch norm in evaluation mode during training.
-        with_cp: recompute the blocks in the backward pass to save memory.
+        with_cp: recompute the blocks in the backward pass to save memory; see :func:`run_block`.
         init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Attributes:
@@ -68,7 +78,16 @@ class Backbone(BaseModule, ABC):
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        name, out_indices = type(self).__name__, tuple(out_indices)
+        name = type(self).__name__
+        if isinstance(out_indices, int):
+            raise UserError(
+                f'{name}: out_indices must be a sequence, got {out_indices}. Use ({out_indices},).'
+            )
+        if num_stages < 1:
+            raise UserError(
+                f'{name}: at least one stage is needed (a block of a transformer), got {num_stages}.'
+            )
+        out_indices = tuple(out_indices)
         if not out_indices or not set(out_indices) <= set(range(num_stages)):
             raise UserError(
                 f'{name}: out_indices must be stages 0 to {num_stages - 1} (it has {num_stages} stages), '
@@ -105,7 +124,5 @@ class Backbone(BaseModule, ABC):
         super().train(mode)
         self._freeze_stages()
         if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm) or getattr(module, 'follow_norm_eval', False):
-                    module.eval()
+            norms_to_eval(self)
         return self

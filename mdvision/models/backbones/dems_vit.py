@@ -163,6 +163,10 @@ def _init_linear(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def _restore_tables(model: 'DEMSViT', _unmatched: object) -> None:
+    model._make_tables(model.cls_token)
+
+
 @MODELS.register_module()
 class DEMSViT(Backbone):
     """Multi-scale ViT with regional merging; the output is the class token after the last norm.
@@ -171,9 +175,8 @@ class DEMSViT(Backbone):
     together; before the blocks ``merge_layers`` a :class:`RegionMerge` turns those of each region
     into K tokens. The class token stays out of that and has no position.
 
-    The output is a tuple with one entry, (B, D). There are no spatial maps: the merges dissolve the
-    grid, so ``out_channels`` is ``(D,)`` and ``out_strides`` is empty. A stage is a block, together with
-    the merge before it.
+    The output is a tuple of class tokens (B, D). There are no spatial maps: the merges dissolve the
+    grid, so ``out_strides`` is empty. A stage is a block, together with the merge before it.
 
     =====  =========  =========  ============
     named  embed_dim  num_heads  merge_counts
@@ -198,6 +201,8 @@ class DEMSViT(Backbone):
         attn_drop_rate: of the dropout on the attention weights.
         drop_path_rate: of stochastic depth in the last block; it grows linearly from 0 in the first.
         merge_bias: False omits the last bias of the merges, which has no effect.
+        out_indices: the blocks whose class token is returned, counted from 0; the last by default, which
+            alone is normalised.
         frozen_stages: -1 trains everything; 0 freezes the embedding and the class token; n those and
             the first n blocks; ``depth`` everything.
         norm_eval: accepted for the common contract; there is no batch norm.
@@ -223,6 +228,7 @@ class DEMSViT(Backbone):
         attn_drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         merge_bias: bool = True,
+        out_indices: Sequence[int] | None = None,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
@@ -232,7 +238,8 @@ class DEMSViT(Backbone):
         num_ranges = len(merge_layers) + 1
         mlp_ratios = (mlp_ratio,) * num_ranges if isinstance(mlp_ratio, (int, float)) else tuple(mlp_ratio)
         self._check(embed_dim, num_heads, depth, merge_counts, merge_layers, mlp_ratios)
-        super().__init__(depth, (depth - 1,), frozen_stages, norm_eval, with_cp, init_cfg)
+        out_indices = (depth - 1,) if out_indices is None else out_indices
+        super().__init__(depth, out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
         self.embed_dim = embed_dim
         self.patch_size = patch_size
         # Which merge comes before a block, both counted from 0.
@@ -245,9 +252,10 @@ class DEMSViT(Backbone):
         for scale, suffix in _SCALES.items():
             embed = _PatchEmbed if scale < 4 else _FactorisedPatchEmbed
             self.add_module(f'patch_embed{suffix}', embed(in_channels, embed_dim, scale * patch_size))
-            rows, columns = (count * _REGION // scale for count in self.regions)
-            table = sine_cosine_positions(rows, columns, embed_dim)[None]
-            self.register_buffer(f'pos_embed{suffix}', table, persistent=False)
+            self.register_buffer(f'pos_embed{suffix}', None, persistent=False)
+        self._make_tables(self.cls_token)
+        # A model that was built on the meta device has no tables until it gets its weights.
+        self.register_load_state_dict_post_hook(_restore_tables)
         self.drop = nn.Dropout(drop_rate)
 
         self.blocks = nn.ModuleList()
@@ -283,6 +291,8 @@ class DEMSViT(Backbone):
                 f'DEMSViT: merge_layers must be increasing numbers of blocks, 1 to {depth}, got '
                 f'{merge_layers}.'
             )
+        if any(count < 1 for count in merge_counts):
+            raise UserError(f'DEMSViT: merge_counts must be positive, got {merge_counts}.')
         if len(mlp_ratios) != len(merge_layers) + 1:
             raise UserError(
                 f'DEMSViT: mlp_ratio must be one number, or {len(merge_layers) + 1}, one for each range of '
@@ -291,6 +301,8 @@ class DEMSViT(Backbone):
 
     def _count_regions(self, height: int, width: int, what: str) -> tuple[int, int]:
         """Rows and columns of regions; a remainder would be tokens that no region has."""
+        if self.patch_size < 1:
+            raise UserError(f'DEMSViT: patch_size must be positive, got {self.patch_size}.')
         side = _REGION * self.patch_size
         if height % side or width % side:
             nearest = f'{-(-height // side) * side} x {-(-width // side) * side}'
@@ -299,6 +311,13 @@ class DEMSViT(Backbone):
                 f'{height} x {width}. Resize or pad the images, for example to {nearest}.'
             )
         return height // side, width // side
+
+    def _make_tables(self, like: Tensor) -> None:
+        """The positions of each scale for ``image_size``, of the type and on the device of ``like``."""
+        for scale, suffix in _SCALES.items():
+            rows, columns = (count * _REGION // scale for count in self.regions)
+            table = sine_cosine_positions(rows, columns, self.embed_dim, like.device)[None]
+            setattr(self, f'pos_embed{suffix}', table.to(like.dtype))
 
     def _stem_and_stages(self):
         stem = [self.cls_token, *(getattr(self, f'patch_embed{suffix}') for suffix in _SCALES.values())]
@@ -319,13 +338,14 @@ class DEMSViT(Backbone):
         x = x.unflatten(1, (rows, side, columns, side)).transpose(2, 3)  # (B, rows, columns, side, side, D)
         return x.flatten(1, 2).flatten(2, 3)
 
-    def forward(self, x: Tensor) -> tuple[Tensor]:
-        """(B, c, H, W) -> ((B, D),)."""
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, c, H, W) -> (B, D) for each of ``out_indices``."""
         regions = self._count_regions(*x.shape[-2:], 'the image')
         num_regions = regions[0] * regions[1]
         cls_token = self.cls_token.expand(x.shape[0], -1, -1)
         tokens = torch.cat([self._embed(x, scale, regions) for scale in _SCALES], 2)  # (B, R, 85, D)
         x = self.drop(torch.cat([cls_token, tokens.flatten(1, 2)], 1))  # (B, 1 + 85 R, D)
+        outs = []
         for index, block in enumerate(self.blocks):
             if index in self.merge_before:
                 cls_token, tokens = x.tensor_split((1,), dim=1)
@@ -333,4 +353,6 @@ class DEMSViT(Backbone):
                 tokens = run_block(self.merges[self.merge_before[index]], tokens, self.with_cp)
                 x = torch.cat([cls_token, tokens.flatten(1, 2)], 1)  # (B, 1 + K R, D)
             x = run_block(block, x, self.with_cp)
-        return (self.norm(x)[:, 0],)
+            if index in self.out_indices:
+                outs.append((self.norm(x) if index == len(self.blocks) - 1 else x)[:, 0])
+        return tuple(outs)

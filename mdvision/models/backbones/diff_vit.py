@@ -145,6 +145,8 @@ class DiffViT(Backbone):
             out_indices = (depth - 1,)
         super().__init__(depth, out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        if patch_size < 1:
+            raise UserError(f'DiffViT: patch_size must be positive, got {patch_size}.')
         self.patch_size = patch_size
         self._check_multiple(height, width, 'image_size', 'Use another patch_size or image_size.')
         self.grid = (height // patch_size, width // patch_size)

@@ -44,6 +44,8 @@ class EMANet(AttentionResNet):
         soft_ban: arguments of :class:`SoftBAN`: the default reproduces the authors' layer;
             ``dict(scale='softmax_times_channels')`` or ``dict(scale='sigmoid')`` undo its 1/C
             scale, ``dict(follow_norm_eval=True)`` freezes it with the other norms.
+        kernels: kernel sizes of the four branches, odd.
+        mixer_kernel: kernel of the depthwise mixers, odd.
         **kwargs: the other arguments of :class:`AttentionResNet`.
     """
 
@@ -55,6 +57,8 @@ class EMANet(AttentionResNet):
         spatial_group_norm: bool = False,
         gate_reduction: int = 16,
         soft_ban: dict | None = None,
+        kernels: Sequence[int] = (3, 5, 7, 9),
+        mixer_kernel: int = 9,
         **kwargs,
     ):
         if 'conv2' in kwargs:
@@ -71,6 +75,8 @@ class EMANet(AttentionResNet):
                 spatial_group_norm=spatial_group_norm,
                 gate_reduction=gate_reduction,
                 soft_ban=soft_ban,
+                kernels=kernels,
+                mixer_kernel=mixer_kernel,
             )
             for row in _group_rows(groups)
         ]
@@ -82,6 +88,8 @@ def _group_rows(groups: str | Sequence) -> Sequence[Sequence[int]]:
         if groups not in _GROUPS:
             raise UserError(f'EMANet: groups must be one of {sorted(_GROUPS)} or numbers, got {groups!r}.')
         return _GROUPS[groups]
+    if isinstance(groups, int):
+        raise UserError(f'EMANet: groups must be four numbers, one a branch, got {groups}.')
     rows = (groups,) * 4 if all(isinstance(g, int) for g in groups) else groups
     if len(rows) != 4 or any(len(row) != 4 for row in rows):
         raise UserError(

@@ -6,6 +6,7 @@ Papers: Deep Residual Learning, https://arxiv.org/abs/1512.03385; the slots take
 Shapes: B batch, Cin block input channels, P block width, H x W map, s stride.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -150,6 +151,8 @@ class AttentionResNet(Backbone):
         stage_blocks: blocks of the four stages, instead of those that ``depth`` stands for.
         base_channels: width of the first stage; it doubles from stage to stage.
         in_channels: channels of the image.
+        conv_init: how the convolutions outside the slots are drawn: ``'he_out'``, or ``'default'`` for
+            PyTorch's own.
         num_stages: how many stages are built (C4 detectors use three); by default as many as
             ``out_indices`` needs.
         out_indices: the stages to return, counted from 0; the last stage by default.
@@ -181,6 +184,7 @@ class AttentionResNet(Backbone):
         stage_blocks: Sequence[int] | None = None,
         base_channels: int = 64,
         in_channels: int = 3,
+        conv_init: str = 'he_out',
         num_stages: int | None = None,
         out_indices: Sequence[int] | None = None,
         frozen_stages: int = -1,
@@ -189,12 +193,15 @@ class AttentionResNet(Backbone):
         init_cfg: dict | None = None,
     ):
         if num_stages is None:
-            num_stages = 4 if out_indices is None else min(4, max(out_indices, default=3) + 1)
-        self._check(depth, stem, num_stages)
+            num_stages = 4
+            if isinstance(out_indices, Sequence) and out_indices and set(out_indices) <= set(range(4)):
+                num_stages = max(out_indices) + 1
+        blocks = tuple(stage_blocks or self.arch_settings.get(depth, (None, ()))[1])
+        self._check(depth, stem, num_stages, blocks, base_channels, conv_init)
         if out_indices is None:
             out_indices = (num_stages - 1,)
         super().__init__(num_stages, out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
-        block, default_blocks = self.arch_settings[depth]
+        block, _ = self.arch_settings[depth]
         attention = slot_per_stage(attention, 'attention', 4)
         conv2 = slot_per_stage(conv2, 'conv2', 4)
         self.num_stages = num_stages
@@ -207,12 +214,6 @@ class AttentionResNet(Backbone):
 
         channels, stride = base_channels, stem_stride * (2 if pool else 1)
         all_channels, all_strides = [], []
-        blocks = stage_blocks or default_blocks
-        if len(blocks) < num_stages:
-            raise UserError(
-                f'{type(self).__name__}: stage_blocks needs one number for each of {num_stages} stages, '
-                f'got {tuple(blocks)}.'
-            )
         for index in range(num_stages):
             width, stage_stride = base_channels * 2**index, 1 if index == 0 else 2
             stage = build_stage(
@@ -222,9 +223,15 @@ class AttentionResNet(Backbone):
             channels, stride = width * block.expansion, stride * stage_stride
             all_channels.append(channels)
             all_strides.append(stride)
+        if conv_init == 'default':
+            for name, module in self.named_modules():
+                if re.fullmatch(r'conv1|layer\d\.\d+\.(conv\d|downsample\.0)', name) and isinstance(
+                    module, nn.Conv2d
+                ):
+                    module.reset_parameters()
         self._declare_outputs(all_channels, all_strides)
 
-    def _check(self, depth, stem, num_stages) -> None:
+    def _check(self, depth, stem, num_stages, blocks, base_channels, conv_init) -> None:
         name = type(self).__name__
         if depth not in self.arch_settings:
             raise UserError(f'{name}: depth must be one of {sorted(self.arch_settings)}, got {depth!r}.')
@@ -232,6 +239,14 @@ class AttentionResNet(Backbone):
             raise UserError(f'{name}: stem must be one of {sorted(self.stem_settings)}, got {stem!r}.')
         if not 1 <= num_stages <= 4:
             raise UserError(f'{name}: num_stages must be 1 to 4, got {num_stages}.')
+        if len(blocks) not in (num_stages, 4) or min(blocks) < 1:
+            raise UserError(
+                f'{name}: stage_blocks needs a positive number for each of {num_stages} stages, got {blocks}.'
+            )
+        if base_channels < 1:
+            raise UserError(f'{name}: base_channels must be positive, got {base_channels}.')
+        if conv_init not in ('he_out', 'default'):
+            raise UserError(f"{name}: conv_init must be 'he_out' or 'default', got {conv_init!r}.")
 
     def _stem_and_stages(self):
         stages = [[getattr(self, f'layer{i}')] for i in range(1, self.num_stages + 1)]

@@ -11,6 +11,8 @@ from torchvision.ops import roi_pool
 
 from mdvision.registry import MODELS
 
+from ..backbones.base import norms_to_eval
+
 __all__ = ['BoxLinearWithBackground', 'MaxPoolRoIExtractor', 'StageHead']
 
 
@@ -34,9 +36,7 @@ class StageHead(BaseModule):
     def train(self, mode: bool = True):
         super().train(mode)
         if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d) or getattr(module, 'follow_norm_eval', False):
-                    module.eval()
+            norms_to_eval(self)
         return self
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Slots: places in a backbone that a config fills with any registered module."""
 
+import inspect
 from collections.abc import Sequence
 
 from torch import nn
@@ -9,23 +10,24 @@ from mdvision.registry import MODELS
 
 __all__ = ['Slot', 'build_slot', 'slot_per_stage']
 
-# None keeps a slot plain; a dict configures a registered module.
-Slot = dict | None
+# None keeps a slot plain; a name or a dict configures a registered module.
+Slot = dict | str | None
 
 
-def build_slot(cfg: dict, channels: int, slot: str, **kwargs) -> nn.Module:
+def build_slot(cfg: dict | str, channels: int, slot: str, **kwargs) -> nn.Module:
     """Build the module of a slot; ``channels`` is its first argument by our convention.
 
     Args:
-        cfg: a dict with the ``type`` of a registered module (or the class) and its arguments.
+        cfg: the name of a registered module, or a dict with it (or the class) as ``type`` and its
+            arguments.
         channels: channels of the map that the module gets.
         slot: name of the slot, for the message.
         **kwargs: what the slot itself sets, such as ``stride``.
 
     Raises:
-        UserError: when no such module is registered.
+        UserError: when no such module is registered, or it does not take such arguments.
     """
-    cfg = dict(cfg)
+    cfg = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
     name = cfg.pop('type', None)
     layer = MODELS.get(name) if isinstance(name, str) else name
     if layer is None:
@@ -36,6 +38,15 @@ def build_slot(cfg: dict, channels: int, slot: str, **kwargs) -> nn.Module:
             + ' A module of your own needs @MODELS.register_module() (from mdvision.registry) and its '
             "file in the config's custom_imports; see docs/add_an_attention.md."
         )
+    known = inspect.signature(layer).parameters
+    if all(p.kind is not p.VAR_KEYWORD for p in known.values()):
+        for key in (*cfg, *kwargs):
+            if key not in known:
+                own = ' A module in this slot must take it.' if key in kwargs else ''
+                near = did_you_mean(key, known)
+                raise UserError(
+                    f'{slot}: {layer.__name__} has no argument {key!r}.{own}{near} It has {", ".join(known)}.'
+                )
     return layer(channels, **cfg, **kwargs)
 
 
@@ -48,12 +59,12 @@ def _own_attention() -> list[str]:
 
 
 def slot_per_stage(value: Slot | Sequence[Slot], name: str, num_stages: int) -> list[Slot]:
-    """One entry for each stage from one dict (all stages) or ``num_stages`` entries.
+    """One entry for each stage from one name or dict (all stages) or ``num_stages`` entries.
 
     Raises:
         UserError: for another number of entries.
     """
-    if value is None or isinstance(value, dict):
+    if value is None or isinstance(value, dict | str):
         return [value] * num_stages
     if len(value) != num_stages:
         raise UserError(
