@@ -4,6 +4,7 @@ mdvision never downloads data. A file that is missing is an error that says wher
 how it is laid out.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from mdvision.errors import UserError, did_you_mean
 __all__ = ['ArrayDataset', 'check_choice', 'check_root', 'holdout_rows', 'missing_data']
 
 
-class ArrayDataset(BaseDataset):
+class ArrayDataset(BaseDataset, ABC):
     """Images that are kept in memory as one array. A subclass says how to read them.
 
     ``split`` is ``'train'``, ``'test'``, or, as these data sets have no official validation split,
@@ -62,9 +63,9 @@ class ArrayDataset(BaseDataset):
     def root(self) -> Path:
         return Path(self.data_root)
 
+    @abstractmethod
     def read(self, train: bool):
         """The images (by row) and their labels, of the training or the test files. Raises UserError."""
-        raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:
         """The row and the label of every image of the split; the pixels stay in one array."""

@@ -26,9 +26,12 @@ def test_it_passes_and_leaves_nothing(cfg, tmp_path, monkeypatch):
     assert cfg.pretty_text == text
 
 
-def test_it_passes_with_fewer_images_than_a_batch(cfg):
+def test_it_passes_with_fewer_images_than_a_batch(cfg, monkeypatch):
+    said = []
+    monkeypatch.setattr(module, 'say', said.append)
     cfg.train_dataloader.batch_size = 64
     dry_run(cfg, 1.0, lambda runner: None)
+    assert said[-1].startswith('dry run passed')
 
 
 def test_it_names_the_part_that_fails(cfg):

@@ -97,4 +97,5 @@ def test_the_lock_of_another_machine_is_respected(tmp_path):
 def test_a_lock_without_content_is_no_lock(tmp_path):
     (tmp_path / LOCK).write_text('')
     with lock_work_dir(tmp_path):
-        pass
+        assert (tmp_path / LOCK).read_text()  # taken over, with who holds it now
+    assert not (tmp_path / LOCK).exists()
