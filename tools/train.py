@@ -63,6 +63,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == '__main__':
     args = parse_args()
-    from mdvision.engine import faults, launch
+    from mdvision.engine import distributed, faults, launch
 
-    sys.exit(faults.run(launch.train, args))
+    distributed.leave(faults.run(launch.train, args))

@@ -1,7 +1,10 @@
 """Several processes, on GPUs (NCCL) or on CPU cores (gloo)."""
 
+import atexit
 import datetime
 import os
+import sys
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -10,7 +13,7 @@ from mmengine.dist import init_dist
 
 from mdvision.errors import UserError
 
-__all__ = ['finish_distributed', 'launcher_of', 'local_processes', 'prepare_distributed']
+__all__ = ['finish_distributed', 'launcher_of', 'leave', 'local_processes', 'prepare_distributed']
 
 
 def launcher_of(choice: str) -> str:
@@ -69,3 +72,18 @@ def finish_distributed() -> None:
             torch.cuda.synchronize()
         dist.barrier()
         dist.destroy_process_group()
+
+
+def leave(status: int) -> NoReturn:
+    """End this process; one of several without taking the interpreter apart.
+
+    The group's threads live on as long as anything refers to it, such as the wrapped model. One that gives
+    up its last tensor while Python is taken apart ends the process with "terminate called without an
+    active exception" (status 134), now and then, after all the work was done.
+    """
+    if int(os.environ.get('WORLD_SIZE', '1')) == 1:
+        sys.exit(status)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -226,4 +226,9 @@ def _announce(runner: Runner, work_dir: Path) -> None:
 
 
 def _command() -> str:
-    return shlex.join(['python', *sys.argv])
+    """As a person in the project's folder would write it; ``tools/compare.py`` starts tools by their path."""
+    tool, *arguments = sys.argv
+    project = Path(__file__).resolve().parents[2]
+    if Path(tool).is_absolute() and Path(tool).is_relative_to(project):
+        tool = Path(tool).relative_to(project).as_posix()
+    return shlex.join(['python', tool, *arguments])
