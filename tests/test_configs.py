@@ -27,6 +27,7 @@ CONFIGS = sorted(
 # The data set that a classification config's name ends with: its class, its number of classes, what the
 # names of the models for it end with, and what the table of published results calls it.
 DATA_SETS = {
+    'cifar10_jpeg_cpu': ('CIFAR10JPEG', 10, '_cifar', None),
     'cifar10_jpeg': ('CIFAR10JPEG', 10, '_cifar', None),
     'cifar100': ('CIFAR100', 100, '_cifar', 'CIFAR-100'),
     'cifar10': ('CIFAR10', 10, '_cifar', 'CIFAR-10'),
@@ -57,6 +58,23 @@ _NECK_AT_224 = dict(_PLAIN_LOGITS, hidden_channels=768, drop_rate=0.0)
 MODELS = {
     'image_folder/resnet18': ('resnet18', {}, {}),
     'lma/lma_resnet18_cifar10_jpeg': ('lma_resnet18', dict(stem='cifar'), {}),
+    'lma/lma_resnet18_cifar10_jpeg_cpu': ('lma_resnet18', dict(stem='cifar', base_channels=32), {}),
+    'attention/resnet50_cifar10_jpeg_cpu': ('resnet50_cifar', dict(base_channels=16), {}),
+    'emanet/emanet50_cifar10_jpeg_cpu': (
+        'emanet50_cifar',
+        dict(
+            base_channels=16,
+            stage_blocks=(1, 1, 1, 1),
+            gate_reduction=4,
+            groups=((1, 2, 4, 4), (1, 2, 4, 8), (1, 2, 4, 8), (1, 4, 8, 16)),
+        ),
+        {},
+    ),
+    'dems_vit/dems_vit_tiny_cifar10_jpeg_cpu': (
+        'dems_vit_tiny',
+        dict(patch_size=4, drop_path_rate=0.0),
+        {},
+    ),
     'mdnet/mdnet_imagenet': ('mdnet', dict(stem='imagenet'), {}),
     'diff_vit/vit_nano_balanced_cifar10': ('vit_nano_cifar', dict(embed_dim=330), {}),
     'diff_vit/vit_imagenet': ('vit_nano', _AT_224 | _CORRECTED, _NECK_AT_224),
@@ -162,6 +180,7 @@ def of_scope(scope: str) -> list[str]:
 
 
 CLASSIFIERS, DETECTORS = of_scope('mmpretrain'), of_scope('mmdet')
+SHORT = [name for name in CLASSIFIERS if name.endswith('_cpu.py')]
 
 
 @pytest.fixture(params=CONFIGS)
@@ -176,6 +195,11 @@ def detector(request):
 
 @pytest.fixture(params=CLASSIFIERS)
 def classifier(request):
+    return in_scope(parsed(request.param))
+
+
+@pytest.fixture(params=[name for name in CLASSIFIERS if name not in SHORT])
+def full_classifier(request):
     return in_scope(parsed(request.param))
 
 
@@ -242,7 +266,9 @@ def test_no_config_names_a_host_for_weights(config):
 
 
 def test_the_learning_rate_is_given_for_the_batch_of_the_config(config):
-    assert config.auto_scale_lr.base_batch_size == config.train_dataloader.batch_size
+    # A short one for a CPU scales the rate of the full recipe to its smaller batch.
+    full = parsed(f'configs/{short_name(config).replace("_jpeg_cpu", "_jpeg")}.py')
+    assert config.auto_scale_lr.base_batch_size == full.train_dataloader.batch_size
 
 
 def test_the_best_checkpoint_is_chosen_by_a_number_that_is_measured(config):
@@ -336,36 +362,49 @@ def test_a_classifier_is_tested_on_unchanged_images(classifier):
             )
 
 
-def test_a_classifier_has_its_published_recipe(classifier):
-    short = short_name(classifier)
+def test_a_classifier_has_its_published_recipe(full_classifier):
+    short = short_name(full_classifier)
     recipe = next(recipe for pattern, recipe in RECIPES if re.fullmatch(pattern, short))
-    optimizer = classifier.optim_wrapper.optimizer
+    optimizer = full_classifier.optim_wrapper.optimizer
     found = (
         optimizer.type,
         optimizer.lr,
         optimizer.weight_decay,
-        classifier.train_dataloader.batch_size,
-        classifier.train_cfg.max_epochs,
+        full_classifier.train_dataloader.batch_size,
+        full_classifier.train_cfg.max_epochs,
     )
     assert found == recipe
     # The authors of the nano ViT do not shuffle; all others do.
     theirs = short.startswith('diff_vit/') and not short.endswith(('imagenet', 'best_mnist'))
-    assert classifier.train_dataloader.sampler.shuffle != theirs
+    assert full_classifier.train_dataloader.sampler.shuffle != theirs
 
 
-def test_a_classifier_sees_the_images_of_its_publication(classifier):
-    short, kind = short_name(classifier), data_set_of(classifier)[0]
+def test_a_classifier_sees_the_images_of_its_publication(full_classifier):
+    short, kind = short_name(full_classifier), data_set_of(full_classifier)[0]
     if short.startswith('dems_vit/'):
         return  # tested with its augmentation
     for ours, theirs in zip(('mean', 'std'), STATISTICS[kind], strict=True):
-        assert classifier.data_preprocessor[ours] == pytest.approx([255 * v for v in theirs], rel=1e-6)
-    (part,) = parts_of(classifier.train_dataloader.dataset)
+        assert full_classifier.data_preprocessor[ours] == pytest.approx([255 * v for v in theirs], rel=1e-6)
+    (part,) = parts_of(full_classifier.train_dataloader.dataset)
     expected = next(types for pattern, types in AUGMENTATIONS if re.fullmatch(pattern, short))
     assert [transform.type for transform in part.pipeline] == [*expected, 'PackInputs']
     nano = short.startswith('diff_vit/') and 'imagenet' not in short
     assert (part.get('holdout', 0), part.get('holdout_seed')) == ((5000, 42) if nano else (0, None))
     twice = short.startswith('mdnet/') and 'imagenet' not in short
-    assert classifier.train_dataloader.dataset.get('times', 1) == (2 if twice else 1)
+    assert full_classifier.train_dataloader.dataset.get('times', 1) == (2 if twice else 1)
+
+
+@pytest.mark.parametrize('name', SHORT)
+def test_a_short_training_differs_from_the_full_one_in_what_makes_it_short(name):
+    """Five epochs over the same 5,000 images with the same optimiser, for every family alike."""
+    short, full = parsed(name), parsed(name.replace('_cpu.py', '.py'))
+    (part,) = parts_of(short.train_dataloader.dataset)
+    assert (part.holdout, short.train_dataloader.batch_size, short.train_cfg.max_epochs) == (45_000, 50, 5)
+    assert short.train_dataloader.sampler.shuffle
+    assert short.train_dataloader.dataset.get('times', 1) == 1
+    assert short.optim_wrapper == full.optim_wrapper
+    assert short.val_dataloader == full.val_dataloader
+    assert short.data_preprocessor == full.data_preprocessor
 
 
 def test_the_docstring_has_the_published_numbers(classifier):

@@ -48,7 +48,7 @@ hardware and versions of every number, and [gpu_hours.csv](../configs/gpu_hours.
 The commands train one seed (`--seed 0`); `python tools/compare.py CONFIG CONFIG --seeds 3` trains several
 variants with the same seeds. Ours is the last validation of each run: mean ± standard deviation over the
 seeds. Many of the published values are the best over all epochs, on the images that they are measured on,
-which is a little more.
+which is a little more. Times are those of the clock, on machines that often had other work too.
 
 **Not run** means that nobody has trained it here. The GPU hours are an estimate, not a measurement:
 multiply-adds x 2 operations x {PASSES} (forward and backward pass) x training images x epochs, on one
@@ -115,7 +115,31 @@ def render_ledger(configs: Path) -> str:
             link = f'[`python tools/train.py {config}`](../{config})' if config else '-'
             cells = (row['name'], row['data'], row['metric'], row['value'], ours, cost, link)
             lines.append(f'| {" | ".join(cells)} |')
-    return '\n'.join([*lines, ''])
+    return '\n'.join([*lines, *_beyond(configs, results), ''])
+
+
+def _beyond(configs: Path, results: list[dict]) -> list[str]:
+    """What was trained here without a published number to compare with."""
+    theirs = {config_for(configs, row['name'], row['data']) for row in published(configs)}
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for row in results:
+        if row['config'] not in theirs:
+            groups.setdefault((row['config'], row['metric']), []).append(row)
+    if not groups:
+        return []
+    head = ('metric', 'ours', 'hardware, time of a run', 'command')
+    lines = [
+        '',
+        '## Beyond the publications',
+        '',
+        'Nothing is published that these could be compared with; the',
+    ]
+    lines += ['docstring of each config says what it is for.', '']
+    lines += [f'| {" | ".join(head)} |', '|---' * len(head) + '|']
+    for (config, metric), own in groups.items():
+        ours, cost = _summary(own)
+        lines.append(f'| {metric} | {ours} | {cost} | [`python tools/train.py {config}`](../{config}) |')
+    return lines
 
 
 def _ours(row: dict, config: str | None, results: list[dict], estimates: dict) -> tuple[str, str]:
@@ -129,10 +153,16 @@ def _ours(row: dict, config: str | None, results: list[dict], estimates: dict) -
         if config not in estimates:
             return 'not run', '-'
         return 'not run', f'needs {_rounded(gpu_hours(**estimates[config]))} GPU hours (estimate)'
+    return _summary(own)
+
+
+def _summary(own: list[dict]) -> tuple[str, str]:
+    """Of the runs of one config: the number with its spread, and hardware with time."""
     values = [float(one['value']) for one in own]
-    spread = f' ± {statistics.stdev(values):.2f}' if len(values) > 1 else ''
+    digits = 2 if max(values) > 1.5 else 4  # percentages, or fractions
+    spread = f' ± {statistics.stdev(values):.{digits}f}' if len(values) > 1 else ''
     seeds = ', '.join(one['seed'] for one in own)
-    text = f'{statistics.mean(values):.2f}{spread}, seed{"s" * (len(own) > 1)} {seeds}'
+    text = f'{statistics.mean(values):.{digits}f}{spread}, seed{"s" * (len(own) > 1)} {seeds}'
     if any(changes_recipe(one['command']) for one in own):
         text += ', with other settings than the config (see results.csv)'
     minutes = statistics.mean(float(one['minutes']) for one in own)

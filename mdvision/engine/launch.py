@@ -35,7 +35,7 @@ from .switches import (
 )
 from .work_dir import find_resumable, lock_work_dir, set_earlier_run_aside
 
-__all__ = ['test', 'train']
+__all__ = ['command_line', 'test', 'train']
 
 
 def train(args: argparse.Namespace) -> None:
@@ -55,7 +55,7 @@ def train(args: argparse.Namespace) -> None:
         runner = _start(cfg, args, hardware)
         if runner is not None:
             train_until_told_to_stop(runner)
-            write_report(runner, started, _command())
+            write_report(runner, started, command_line())
 
 
 def _start(cfg: Config, args: argparse.Namespace, hardware: str) -> Runner | None:
@@ -82,7 +82,7 @@ def test(args: argparse.Namespace) -> None:
     runner = _build(cfg, args.config, hardware)
     runner.min_match = 0.0 if args.allow_partial else 1.0
     metrics = runner.test()
-    write_report(runner, started, _command(), metrics)
+    write_report(runner, started, command_line(), metrics)
 
 
 def _prepare(args: argparse.Namespace) -> tuple[Config, str]:
@@ -225,10 +225,10 @@ def _announce(runner: Runner, work_dir: Path) -> None:
         say(text)
 
 
-def _command() -> str:
-    """As a person in the project's folder would write it; ``tools/compare.py`` starts tools by their path."""
+def command_line() -> str:
+    """This one, as a person would write it in the project's folder."""
     tool, *arguments = sys.argv
-    project = Path(__file__).resolve().parents[2]
+    project = Path(__file__).resolve().parents[2]  # tools/compare.py starts tools by their whole path
     if Path(tool).is_absolute() and Path(tool).is_relative_to(project):
         tool = Path(tool).relative_to(project).as_posix()
     return shlex.join(['python', tool, *arguments])

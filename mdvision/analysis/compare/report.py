@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mdvision.engine.launch import command_line
+
 from . import table
 from .costs import costs_of
 from .plan import Variant
@@ -58,6 +60,7 @@ def write_comparison(
         memory_of=_memory_of(costs, rows),
         speed_of=_speed_of(costs, rows),
         notes=tuple(_notes(costs, variants)),
+        command=command_line(),
     )
     files = dict(md=table.as_markdown, csv=table.as_csv, tex=table.as_latex, json=table.as_json)
     for ending, write in files.items():
@@ -121,4 +124,5 @@ def _provenance(runs: Sequence[Sequence[Run]]) -> tuple[str, ...]:
     )
     epochs = sorted({run.max_epochs for of_variant in runs for run in of_variant if run.max_epochs})
     length = f' for {" or ".join(map(str, epochs))} epoch{"s" * (epochs != [1])}' if epochs else ''
-    return (f'Trained{length} on {"; ".join(hardware)}; {"; or ".join(versions)}.',)
+    dates = ' and '.join(sorted({record['date'] for record in records if record.get('date')}))
+    return (f'Trained{length} on {"; ".join(hardware)}; {"; or ".join(versions)}; {dates}.',)

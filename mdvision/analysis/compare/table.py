@@ -49,6 +49,7 @@ class Comparison:
         provenance: sentences on hardware, versions and length of the training.
         memory_of: what the memory column holds.
         speed_of: how the speed was measured, or empty.
+        command: the command line that writes these tables again, or empty.
     """
 
     metric: str
@@ -60,6 +61,7 @@ class Comparison:
     memory_of: str = ''
     speed_of: str = ''
     notes: tuple[str, ...] = field(default=())
+    command: str = ''
 
     @property
     def digits(self) -> int:
@@ -169,6 +171,7 @@ def as_markdown(comparison: Comparison) -> str:
             '# Comparison',
             '',
             *map(escape_markdown, caption(comparison)),
+            *(['', f'    {comparison.command}'] if comparison.command else []),
             '',
             *table(*_columns(comparison)),
             '',
@@ -294,6 +297,7 @@ def as_json(comparison: Comparison) -> str:
         select=comparison.select,
         seeds=comparison.seeds,
         caption=caption(comparison),
+        command=comparison.command,
         variants=rows,
     )
     return json.dumps(record, indent=2) + '\n'
