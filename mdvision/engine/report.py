@@ -18,8 +18,15 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mdvision.analysis.curves import draw_curves
+from mdvision.analysis.detection_plots import (
+    draw_confusion_matrix,
+    draw_pr_curves,
+    write_confusion_matrix,
+    write_pr_curves,
+)
 from mdvision.analysis.prediction_sheet import draw_prediction_sheet
 from mdvision.console import say
+from mdvision.evaluation import DetectionMetric
 
 from .cpu import available_cores
 
@@ -30,9 +37,10 @@ _PACKAGES = ('mdvision', 'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv',
 
 
 def write_report(runner: Runner, started: float, command: str, metrics: dict | None = None) -> None:
-    """Write results.json, curves.png and predictions.png to the work dir and name them.
+    """Write results.json, curves.png and, for detectors, the pictures of them to the work dir and name them.
 
-    A test writes test_results.json and test_predictions.png, so that those of the training stay.
+    These are confusion_matrix and pr_curves (.png and .csv) and predictions.png. A test writes no
+    curves.png and puts ``test_`` before the other names, so that the files of the training stay.
 
     Args:
         runner: after training or testing.
@@ -60,6 +68,8 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
         for metric in loop.evaluator.metrics:
             if getattr(metric, 'last_table', ''):
                 say('\n' + metric.last_table)
+            if isinstance(metric, DetectionMetric) and metric.last_voc is not None:
+                written += _write_confusions_and_curves(metric, work_dir, prefix)
         sheet = _draw_sheet(runner, loop.dataloader.dataset, work_dir / f'{prefix}predictions.png')
         written += [sheet] if sheet else []
     say('')
@@ -96,6 +106,19 @@ def _last_validation(runner: Runner) -> dict[str, float]:
 
 def _is_run(scalars: Path) -> bool:
     return re.fullmatch(r'\d{8}_\d{6}', scalars.parts[-3]) is not None
+
+
+def _write_confusions_and_curves(metric: DetectionMetric, work_dir: Path, prefix: str) -> list[Path]:
+    """Pictures and numbers of the metric's last evaluation, the numbers first."""
+    counts, voc, classes = metric.last_confusion, metric.last_voc, metric.dataset_meta['classes']
+    confusions, curves = work_dir / f'{prefix}confusion_matrix', work_dir / f'{prefix}pr_curves'
+    how = f'score ≥ {metric.confusion_threshold:g}, IoU ≥ 0.5'
+    return [
+        write_confusion_matrix(counts, classes, confusions.with_suffix('.csv')),
+        write_pr_curves(voc, classes, curves.with_suffix('.csv')),
+        draw_confusion_matrix(counts, classes, confusions.with_suffix('.png'), how),
+        draw_pr_curves(voc, classes, curves.with_suffix('.png'), 'IoU ≥ 0.5 (VOC, area)'),
+    ]
 
 
 def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path | None:

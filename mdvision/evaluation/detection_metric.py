@@ -20,6 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from mdvision.console import say
 from mdvision.errors import UserError
 
+from .confusion import confusion_matrix
 from .voc_ap import VocResult, evaluate_voc
 
 __all__ = ['DetectionMetric', 'coco_average_precision']
@@ -34,10 +35,13 @@ class DetectionMetric(BaseMetric):
 
     ``voc12/mAP50`` is the area under the curve at IoU 0.5 (VOC 2010 and later), ``voc07/mAP50`` the
     11-point mean (VOC 2007); ``coco/mAP`` the mean over IoU 0.5 to 0.95, next to ``coco/mAP50``,
-    ``coco/mAP75`` and ``coco/mAP_s``, ``_m``, ``_l`` (box area below 32^2, up to 96^2, and above, in
-    pixels of the original image). Per class: ``voc12/AP50_<class>`` and ``coco/AP_<class>``. All are
-    floats from 0 to 1; nan where there is no object to find, and a class without objects is left out
-    of every mean.
+    ``coco/mAP75`` and ``coco/mAP_s``, ``_m``, ``_l`` (box area up to 32^2, from there to 96^2, and from
+    there on, borders included, in pixels of the original image). Per class: ``voc12/AP50_<class>``,
+    ``voc07/AP50_<class>`` and ``coco/AP_<class>``. All are floats from 0 to 1; nan where there is no
+    object to find, and a class without objects is left out of every mean.
+
+    Detections are taken from the best score down, equal scores in the order of the images and of the
+    detections in them. COCO looks at the 100 best of each class in an image, VOC at all.
 
     Difficult objects (``ignored_instances`` of a sample) are ignored in both protocols, but not in the
     same way. VOC ignores a detection whose IoU with one is high enough. COCO has no such objects, and
@@ -52,20 +56,37 @@ class DetectionMetric(BaseMetric):
         collect_device: ``'cpu'`` or ``'gpu'``, where results of several processes come together.
         prefix: put before every name with a slash; default none, since the names carry their protocol.
         print_table: log one row a class after each evaluation.
+        confusion_threshold: the score from which a detection counts in the confusion matrix.
 
     Attributes:
         last_table: the text of the last evaluation's table, also if it was not logged; '' before.
+        last_voc: the last evaluation's VOC result, with the precision-recall curves; None before, and
+            on every process but the main one.
+        last_confusion: the last evaluation's :func:`~mdvision.evaluation.confusion.confusion_matrix`
+            at IoU 0.5, (C + 1, C + 1); None likewise.
     """
 
     # '' and not None: mmengine warns about a metric without prefix, and ours are in the names.
     default_prefix = ''
 
     def __init__(
-        self, collect_device: str = 'cpu', prefix: str | None = None, print_table: bool = True
+        self,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        print_table: bool = True,
+        confusion_threshold: float = 0.3,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
+        if not 0 <= confusion_threshold <= 1:
+            raise UserError(
+                'DetectionMetric: expected confusion_threshold, the score from which a detection counts '
+                f'in the confusion matrix, from 0 to 1, got {confusion_threshold}. Set it in the config.'
+            )
         self.print_table = print_table
+        self.confusion_threshold = confusion_threshold
         self.last_table = ''
+        self.last_voc: VocResult | None = None
+        self.last_confusion: np.ndarray | None = None
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Keep the boxes of one batch.
@@ -111,9 +132,13 @@ class DetectionMetric(BaseMetric):
         metrics.update({f'coco/{name}': value for name, value in coco.items()})
         for name, ap in zip(classes, voc.ap_area, strict=True):
             metrics[f'voc12/AP50_{name}'] = float(ap)
+        for name, ap in zip(classes, voc.ap_11points, strict=True):
+            metrics[f'voc07/AP50_{name}'] = float(ap)
         for name, ap in zip(classes, coco_per_class, strict=True):
             metrics[f'coco/AP_{name}'] = float(ap)
 
+        self.last_voc = voc
+        self.last_confusion = confusion_matrix(results, len(classes), self.confusion_threshold)
         self.last_table = format_table(classes, voc, coco_per_class, metrics['coco/mAP'])
         if self.print_table:
             say('\n' + self.last_table)

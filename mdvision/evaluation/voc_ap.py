@@ -14,7 +14,44 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ['VocResult', 'average_precision', 'box_iou', 'evaluate_voc', 'precision_recall']
+__all__ = [
+    'PrecisionRecallCurve',
+    'VocResult',
+    'average_precision',
+    'box_iou',
+    'evaluate_voc',
+    'precision_recall',
+]
+
+
+@dataclass(frozen=True)
+class PrecisionRecallCurve:
+    """Precision and recall when only detections from a score upwards are kept; arrays of shape (K,).
+
+    One point for every score that finds more objects than the scores above it, from the highest score
+    down. The scores in between add nothing but false detections. Without equal scores the area under
+    the envelope of the points is the VOC AP; detections of equal score enter a point together, while
+    the AP takes them one after the other.
+
+    Args:
+        scores: detections with this score or a higher one are kept; falling.
+        precision: share of the kept detections that are true, 0 to 1.
+        recall: share of the objects that are found, 0 to 1; rising.
+    """
+
+    scores: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+
+    @property
+    def f1(self) -> np.ndarray:
+        """(K,), the harmonic mean of precision and recall, 0 to 1."""
+        return 2 * self.precision * self.recall / (self.precision + self.recall)
+
+    @property
+    def best(self) -> int | None:
+        """Index of the point with the highest F1, the first of equal ones; None without points."""
+        return int(self.f1.argmax()) if len(self.scores) else None
 
 
 @dataclass(frozen=True)
@@ -27,6 +64,8 @@ class VocResult:
         num_objects: ground-truth objects that count: those that are not difficult.
         num_difficult: difficult objects, which neither help nor hurt.
         num_detections: detections given, at any score.
+        curves: C curves of precision and recall, without points for a class in which nothing is found.
+        pooled: the curve of the detections of all classes together, for one score threshold for all.
 
     The AP of a class with ``num_objects == 0`` is nan: its recall is not defined.
     """
@@ -36,6 +75,8 @@ class VocResult:
     num_objects: np.ndarray
     num_difficult: np.ndarray
     num_detections: np.ndarray
+    curves: tuple[PrecisionRecallCurve, ...]
+    pooled: PrecisionRecallCurve
 
     @property
     def classes_without_objects(self) -> list[int]:
@@ -131,6 +172,18 @@ def _match_image(image: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarra
     return iou.max(axis=1), iou.argmax(axis=1)
 
 
+def _curve(
+    scores: np.ndarray, is_true: np.ndarray, is_false: np.ndarray, num_objects: int
+) -> PrecisionRecallCurve:
+    """Of (D,) detections, best score first. Without objects none is true, and there is no point."""
+    precision, recall = precision_recall(is_true, is_false, max(num_objects, 1))
+    # A threshold keeps all detections of equal score or none, so a point lies behind the last of them.
+    last_of_equals = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)[: len(scores)])
+    found_more = np.diff(recall[last_of_equals], prepend=0) > 0
+    kept = last_of_equals[found_more]
+    return PrecisionRecallCurve(scores[kept], precision[kept], recall[kept])
+
+
 def _concatenate(parts: list, dtype: type) -> np.ndarray:
     return np.concatenate([np.zeros(0), *parts]).astype(dtype)
 
@@ -166,21 +219,27 @@ def evaluate_voc(
     on_difficult = np.zeros(len(hit), dtype=bool)
     on_difficult[hit] = difficult[objects[hit]]
 
+    # One order for all classes: that of a class is a part of it, since the sort is stable.
+    ranked = np.argsort(-scores, kind='stable')
+    ranked = ranked[(labels[ranked] >= 0) & (labels[ranked] < num_classes)]
+    claims = ranked[hit[ranked] & ~on_difficult[ranked]]
+    # np.unique returns the first, hence best-scored, claim on each object.
+    first_claims = claims[np.unique(objects[claims], return_index=True)[1]]
+    is_true = np.zeros(len(hit), dtype=bool)
+    is_true[first_claims] = True
+    is_false = ~is_true & ~on_difficult
+
     is_class = gt_labels == np.arange(num_classes)[:, None]  # (C, objects)
     num_objects = np.sum(is_class & ~difficult, axis=1)
     ap = np.full((2, num_classes), np.nan)
-    for index in np.flatnonzero(num_objects):
-        of_class = np.flatnonzero(labels == index)
-        ranked = of_class[np.argsort(-scores[of_class], kind='stable')]
-        claims = np.flatnonzero(hit[ranked] & ~on_difficult[ranked])
-        # np.unique returns the first, hence best-scored, claim on each object.
-        first_claims = claims[np.unique(objects[ranked[claims]], return_index=True)[1]]
-        is_true = np.zeros(len(ranked), dtype=bool)
-        is_true[first_claims] = True
-        is_false = ~is_true & ~on_difficult[ranked]
-        precision, recall = precision_recall(is_true, is_false, num_objects[index])
-        ap[0, index] = average_precision(precision, recall, 'area')
-        ap[1, index] = average_precision(precision, recall, '11points')
+    curves = []
+    for index, count in enumerate(num_objects):
+        of_class = ranked[labels[ranked] == index]
+        curves.append(_curve(scores[of_class], is_true[of_class], is_false[of_class], count))
+        if count:
+            precision, recall = precision_recall(is_true[of_class], is_false[of_class], count)
+            ap[0, index] = average_precision(precision, recall, 'area')
+            ap[1, index] = average_precision(precision, recall, '11points')
 
     return VocResult(
         ap_area=ap[0],
@@ -188,4 +247,6 @@ def evaluate_voc(
         num_objects=num_objects,
         num_difficult=np.sum(is_class & difficult, axis=1),
         num_detections=np.sum(labels == np.arange(num_classes)[:, None], axis=1),
+        curves=tuple(curves),
+        pooled=_curve(scores[ranked], is_true[ranked], is_false[ranked], num_objects.sum()),
     )

@@ -1,7 +1,8 @@
-"""The detection metric: its COCO numbers against pycocotools, its names, its table, its refusals."""
+"""The detection metric: its names, its table, what it keeps, its refusals.
 
-import contextlib
-import io
+Its numbers are compared with pycocotools and the VOC rules in test_detection_references.py.
+"""
+
 import math
 
 import numpy as np
@@ -10,8 +11,6 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.registry import METRICS
 from mmengine.structures import BaseDataElement, InstanceData
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from mdvision.errors import UserError
 from mdvision.evaluation.detection_metric import DetectionMetric, coco_average_precision
@@ -83,61 +82,6 @@ def evaluate(samples, batch_size=2, evaluator=None):
     return evaluator.evaluate(len(samples))
 
 
-def reference_coco(images):
-    """pycocotools the usual way: one category at a time for the per-class AP, detections by loadRes."""
-    truth = COCO()
-    truth.dataset = {
-        'images': [{'id': 100 + i, 'width': 400, 'height': 400} for i in range(len(images))],
-        'categories': [{'id': 7 + k, 'name': name} for k, name in enumerate(CLASSES)],
-        'annotations': [],
-    }
-    rows = []
-    for i, image in enumerate(images):
-        for box, label, hard in zip(
-            image['gt_boxes'], image['gt_labels'], image['gt_difficult'], strict=True
-        ):
-            width, height = box[2] - box[0], box[3] - box[1]
-            truth.dataset['annotations'].append(
-                {
-                    'id': 1000 + len(truth.dataset['annotations']),
-                    'image_id': 100 + i,
-                    'category_id': 7 + int(label),
-                    'bbox': [box[0], box[1], width, height],
-                    'area': width * height,
-                    'iscrowd': int(hard),
-                }
-            )
-        for box, label, score in zip(
-            image['pred_boxes'], image['pred_labels'], image['pred_scores'], strict=True
-        ):
-            rows.append([100 + i, box[0], box[1], box[2] - box[0], box[3] - box[1], score, 7 + int(label)])
-    truth.createIndex()
-    detections = truth.loadRes(np.array(rows))
-
-    def stats(categories):
-        evaluation = COCOeval(truth, detections, 'bbox')
-        evaluation.params.catIds = categories
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-        return [math.nan if value == -1 else value for value in evaluation.stats[:6]]
-
-    return stats([7, 8, 9]), [stats([7 + k])[0] for k in range(3)]
-
-
-@pytest.mark.parametrize('seed', range(60))
-def test_coco_numbers_are_those_of_pycocotools(seed):
-    images = random_images(seed)
-    if not sum(len(image['pred_boxes']) for image in images):
-        pytest.skip('pycocotools itself cannot load an empty list of detections')
-    with contextlib.redirect_stdout(io.StringIO()):
-        means, per_class = reference_coco(images)
-    metrics = evaluate([sample_of(image) for image in images])
-    names = ['coco/mAP', 'coco/mAP50', 'coco/mAP75', 'coco/mAP_s', 'coco/mAP_m', 'coco/mAP_l']
-    np.testing.assert_allclose([metrics[name] for name in names], means, rtol=0, atol=1e-12)
-    np.testing.assert_allclose([metrics[f'coco/AP_{c}'] for c in CLASSES], per_class, rtol=0, atol=1e-12)
-
-
 def one_object(box, difficult=False, label=0):
     return {
         'gt_boxes': np.array([box], dtype=float),
@@ -165,7 +109,7 @@ def perfect_image(label=0):
 def test_a_perfect_detector_scores_one_in_every_protocol_that_is_defined():
     metrics = evaluate([sample_of(perfect_image(label)) for label in range(3)])
     expected = ['voc12/mAP50', 'voc07/mAP50', 'coco/mAP', 'coco/mAP50', 'coco/mAP75', 'coco/mAP_m']
-    expected += [f'{kind}_{c}' for c in CLASSES for kind in ('voc12/AP50', 'coco/AP')]
+    expected += [f'{kind}_{c}' for c in CLASSES for kind in ('voc12/AP50', 'voc07/AP50', 'coco/AP')]
     assert {name: metrics[name] for name in expected} == pytest.approx(
         dict.fromkeys(expected, 1.0), abs=1e-12
     )
@@ -199,6 +143,7 @@ def test_voc_numbers_are_those_of_the_voc_module_each_under_its_own_year():
     assert metrics['voc12/mAP50'] == voc.mean_area
     assert metrics['voc07/mAP50'] == voc.mean_11points != voc.mean_area
     assert [metrics[f'voc12/AP50_{c}'] for c in CLASSES] == voc.ap_area.tolist()
+    assert [metrics[f'voc07/AP50_{c}'] for c in CLASSES] == voc.ap_11points.tolist()
 
 
 def test_difficult_objects_neither_help_nor_hurt_in_any_protocol():
@@ -302,6 +247,26 @@ def test_table_is_logged_only_where_it_is_wanted(monkeypatch):
     evaluate([sample_of(perfect_image())], evaluator=evaluator_of(print_table=True))
     assert len(logged) == 1
     assert 'AP50 (voc12)' in logged[0]
+
+
+def test_the_last_evaluation_is_kept_for_pictures_with_its_own_score_threshold():
+    images = [perfect_image(), with_detections(one_object([10, 10, 60, 60]), [[10, 10, 60, 60]], [0.2])]
+    evaluator = evaluator_of()
+    assert evaluator.metrics[0].last_voc is evaluator.metrics[0].last_confusion is None
+    evaluate([sample_of(image) for image in images], evaluator=evaluator)
+    assert evaluator.metrics[0].last_confusion[0].tolist() == [1, 0, 0, 1]  # 0.2 is below 0.3: missed
+    assert evaluator.metrics[0].last_voc.curves[0].scores.tolist() == [0.9, 0.2]
+    evaluate([sample_of(images[0])], evaluator=evaluator)
+    assert evaluator.metrics[0].last_confusion[0].tolist() == [1, 0, 0, 0]
+
+    evaluator = evaluator_of(confusion_threshold=0.2)
+    evaluate([sample_of(image) for image in images], evaluator=evaluator)
+    assert evaluator.metrics[0].last_confusion[0].tolist() == [2, 0, 0, 0]
+
+
+def test_a_score_threshold_out_of_range_is_refused():
+    with pytest.raises(UserError, match=r'confusion_threshold.* from 0 to 1, got 30'):
+        DetectionMetric(confusion_threshold=30)
 
 
 def test_pycocotools_prints_nothing(capsys):

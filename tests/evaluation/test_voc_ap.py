@@ -145,7 +145,7 @@ def as_half_open(box):
     return [box[0] - 1, box[1] - 1, box[2], box[3]]
 
 
-@pytest.mark.parametrize('seed', range(60))
+@pytest.mark.parametrize('seed', range(200))
 def test_half_open_boxes_give_exactly_what_the_devkit_loops_give(seed):
     images = random_devkit_images(np.random.default_rng(seed))
     ours = evaluate_voc(
@@ -162,6 +162,96 @@ def test_half_open_boxes_give_exactly_what_the_devkit_loops_give(seed):
         expected = [devkit_ap(images, label, mode) for label in range(3)]
         expected = [np.nan if value is None else float(value) for value in expected]
         np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
+
+
+# --- curves of precision and recall ---
+
+
+def counted_from(images, threshold, num_classes=2):
+    """(precision, recall) of the detections of all classes whose score is at least the threshold."""
+    kept = [
+        {
+            **i,
+            **{k: i[k][i['pred_scores'] >= threshold] for k in ('pred_boxes', 'pred_scores', 'pred_labels')},
+        }
+        for i in images
+    ]
+    true = false = total = 0
+    for label in range(num_classes):
+        found = set()
+        for number, image in enumerate(kept):
+            total += np.sum((image['gt_labels'] == label) & ~image['gt_difficult'])
+            for index in np.argsort(-image['pred_scores'], kind='stable'):
+                if image['pred_labels'][index] != label:
+                    continue
+                iou = box_iou(image['pred_boxes'][index : index + 1], image['gt_boxes'])[0]
+                iou[image['gt_labels'] != label] = -1
+                best = iou.argmax() if len(iou) else None
+                if best is None or iou[best] < 0.5:
+                    false += 1
+                elif not image['gt_difficult'][best]:
+                    false += (number, best) in found
+                    true += (number, best) not in found
+                    found.add((number, best))
+    return true / max(true + false, 1), true / total
+
+
+def test_each_point_is_what_its_score_threshold_gives_and_none_gives_a_better_f1():
+    checked = 0
+    for seed in range(30):
+        images = random_images(seed)
+        result = evaluate_voc(images, 2)
+        if not result.num_objects.all():
+            continue
+        curve = result.pooled
+        for score, precision, recall in zip(curve.scores, curve.precision, curve.recall, strict=True):
+            assert counted_from(images, score) == pytest.approx((precision, recall), abs=1e-12)
+        every = [counted_from(images, score) for image in images for score in image['pred_scores']]
+        best = max((2 * p * r / (p + r) for p, r in every if p), default=None)
+        if best is None:
+            assert curve.best is None
+        else:
+            assert curve.f1[curve.best] == pytest.approx(best, abs=1e-12)
+            checked += 1
+    assert checked > 20
+
+
+def random_images(seed):
+    """The devkit's random images, of two classes, as this package has them."""
+    return [
+        image_of(
+            [(as_half_open(b), score, label) for b, score, label in image['detections']],
+            [(as_half_open(b), label, difficult) for b, label, difficult in image['objects']],
+        )
+        for image in random_devkit_images(np.random.default_rng(seed), 2)
+    ]
+
+
+def test_curves_of_the_hand_example_have_a_point_for_each_score_that_finds_more():
+    curve, other = evaluate_voc(hand_example(), 2).curves
+    assert curve.scores.tolist() == [0.9, 0.8, 0.5]  # two of score 0.8 enter together: 1 of them true
+    np.testing.assert_allclose(curve.precision, [1, 2 / 3, 3 / 5], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(curve.recall, [1 / 3, 2 / 3, 1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(curve.f1, [1 / 2, 2 / 3, 3 / 4], rtol=0, atol=1e-12)
+    assert curve.best == 2
+    assert other.scores.tolist() == [0.9]
+
+
+def test_the_pooled_curve_counts_detections_and_objects_of_all_classes():
+    # 0.9: both true; 0.8: one of three true, of 5 objects; 0.7 false, 0.6 false; 0.5 true, 0.4 ignored
+    pooled = evaluate_voc(hand_example(), 2).pooled
+    assert pooled.scores.tolist() == [0.9, 0.8, 0.5]
+    np.testing.assert_allclose(pooled.recall, [2 / 5, 3 / 5, 4 / 5], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(pooled.precision, [1, 3 / 5, 4 / 8], rtol=0, atol=1e-12)
+
+
+def test_curves_without_detections_or_without_objects_have_no_points():
+    nothing = evaluate_voc([image_of(objects=[(FIRST, 0, False)])], 1)
+    only_false = evaluate_voc([image_of([(FIRST, 0.9, 0)])], 1)
+    for result in (nothing, only_false, evaluate_voc([], 1)):
+        for curve in (*result.curves, result.pooled):
+            assert len(curve.scores) == len(curve.precision) == len(curve.recall) == 0
+            assert curve.best is None
 
 
 # --- edges ---

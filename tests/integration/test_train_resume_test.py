@@ -8,6 +8,8 @@ import pytest
 from tests.running import run_tool, start_tool
 
 MINI = 'configs/emanet/faster_rcnn_minivoc.py'
+DETECTION_FILES = ('predictions.png', 'confusion_matrix.png', 'confusion_matrix.csv', 'pr_curves.png',
+                   'pr_curves.csv')  # fmt: skip
 
 
 def detector(data, work_dir, epochs: int) -> list:
@@ -34,7 +36,7 @@ def test_a_detector_trains_resumes_and_is_tested(mini_voc, tmp_path):
     assert all('eta' in line for line in steps)
     assert len(lines) < 60, printed  # no dump of the config, no host noise
     assert 'Deprecat' not in printed
-    for name in ('curves.png', 'predictions.png', 'results.json', 'epoch_1.pth', 'faster_rcnn_minivoc.py'):
+    for name in ('curves.png', 'results.json', 'epoch_1.pth', 'faster_rcnn_minivoc.py', *DETECTION_FILES):
         assert (tmp_path / name).is_file(), name
     first = json.loads((tmp_path / 'results.json').read_text())
     assert first['seed'] == 0
@@ -52,6 +54,11 @@ def test_a_detector_trains_resumes_and_is_tested(mini_voc, tmp_path):
     tested = json.loads((tmp_path / 'test' / 'test_results.json').read_text())['metrics']
     assert tested['voc12/mAP50'] == pytest.approx(trained['voc12/mAP50'], abs=1e-9)
     assert tested['coco/mAP'] == pytest.approx(trained['coco/mAP'], abs=1e-9)
+    for name in DETECTION_FILES:
+        assert (tmp_path / 'test' / f'test_{name}').is_file(), name
+        assert f'test_{name}' in printed
+    confusions = (tmp_path / 'test' / 'test_confusion_matrix.csv').read_text().splitlines()
+    assert confusions[0] == 'true,circle,cross,triangle,missed'
     assert 'mAP at IoU 0.5 (VOC, area)' in printed
     assert re.search(r'^circle +\d+', printed, re.MULTILINE)
 
