@@ -17,6 +17,7 @@ from .backbones import (
     CIFARMobileNet,
     CIFARMobileNetV2,
     DEMSViT,
+    DEMSViTPyramid,
     DiffViT,
     EMANet,
     MDNet,
@@ -33,7 +34,7 @@ from .named import (
     find_model,
     list_models,
 )
-from .necks import GlobalPool, MLPLogits
+from .necks import GlobalPool, MLPLogits, SimplePyramid
 
 __all__ = [
     'CBAM',
@@ -45,6 +46,7 @@ __all__ = [
     'CIFARMobileNetV2',
     'Classifier',
     'DEMSViT',
+    'DEMSViTPyramid',
     'DiffViT',
     'EMANet',
     'EfficientChannelAttention',
@@ -57,6 +59,7 @@ __all__ = [
     'MultiScaleAttention',
     'PyramidSplitAttention',
     'ShuffleAttention',
+    'SimplePyramid',
     'SoftBAN',
     'SqueezeExcite',
     'StageHead',

@@ -53,6 +53,9 @@ SMALL_DEMS = dict(
     merge_counts=(8, 4),
     merge_layers=(2, 4),
 )
+SMALL_DEMS_MAPS = dict(
+    type='DEMSViTPyramid', patch_size=2, embed_dim=16, num_heads=2, depth=2, window=1, mlp_ratio=2
+)
 SMALL_DIFF = dict(type='DiffViT', image_size=28, embed_dim=16, hidden_dim=32, depth=2)
 NANO = dict(channels=1, sizes=((28, 28),), tokens=True, num_stages=2, without_gradient=r'.*\.ffn\.norm\..*')
 NANO_MAPS = dict(channels=1, sizes=((28, 28), (33, 45)), num_stages=2, without_gradient=r'.*\.ffn\.norm\..*')
@@ -122,6 +125,10 @@ BACKBONES = {
     ),
     'dems_vit': Entry(
         SMALL_DEMS, sizes=((32, 32), (32, 64)), tokens=True, zero_gradient=r'merges\.\d\.fc3\.bias'
+    ),
+    'dems_vit_pyramid': Entry(SMALL_DEMS_MAPS, sizes=((32, 48), (37, 65), (1, 1)), num_stages=2),
+    'dems_vit_pyramid_global': Entry(
+        dict(SMALL_DEMS_MAPS, global_blocks=(1,), out_indices=(0, 2)), sizes=((33, 16), (16, 32))
     ),
     'vit': Entry(dict(SMALL_DIFF, attention='self'), zero_gradient=DEAD_KEYS, **NANO),
     'diff_vit': Entry(dict(SMALL_DIFF, attention='differential'), **NANO),

@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 import mdvision
+from mdvision.registry import MODELS
 
 # Name, the arguments that make it a pyramid.
 PYRAMIDS = {
@@ -30,18 +31,36 @@ PYRAMIDS = {
     'diff_vit_nano': dict(out_type='featmap', in_channels=3, image_size=56),
     'diff_vit_nano_legacy': dict(out_type='featmap', in_channels=3, image_size=56),
 }
+# Name, a backbone without a row in the table of named models or with a neck of its own, that neck.
+PLAIN = dict(out_type='featmap', in_channels=3, patch_size=16, image_size=64)
+TRANSFORMERS = {
+    'dems_vit_pyramid': (dict(type='mdvision.DEMSViTPyramid', embed_dim=32, num_heads=2, window=1), None),
+    'vit_simple_pyramid': (mdvision.backbone_config('vit_nano', **PLAIN), (4, 2, 1, 0.5)),
+    'diff_vit_simple_pyramid': (mdvision.backbone_config('diff_vit_nano', **PLAIN), (4, 2, 1, 0.5)),
+}
 HEIGHT, WIDTH = 64, 96
 
 
-def detector(kind: str, name: str, arguments: dict) -> dict:
+def detector(kind: str, name: str) -> dict:
     """mmdet's own model config around the backbone, with narrow heads."""
-    arguments = dict(dict(out_indices=(0, 1, 2, 3)) if 'out_type' not in arguments else {}, **arguments)
-    backbone = mdvision.create_backbone(name, **arguments)
     config = Config.fromstring(f"_base_ = ['mmdet::_base_/models/{kind}_r50_fpn.py']", '.py').model
-    config.backbone = mdvision.backbone_config(name, **arguments)
-    levels = len(backbone.out_channels)
-    strides = list(backbone.out_strides)
-    config.neck = dict(type='FPN', in_channels=list(backbone.out_channels), out_channels=16, num_outs=levels)
+    factors = None
+    if name in TRANSFORMERS:
+        config.backbone, factors = TRANSFORMERS[name]
+        config.data_preprocessor.pad_size_divisor = 1  # they pad by themselves
+    else:
+        arguments = PYRAMIDS[name]
+        arguments = dict(dict(out_indices=(0, 1, 2, 3)) if 'out_type' not in arguments else {}, **arguments)
+        config.backbone = mdvision.backbone_config(name, **arguments)
+    backbone = MODELS.build(config.backbone)
+    strides, channels = list(backbone.out_strides), list(backbone.out_channels)
+    if factors:
+        config.neck = dict(
+            type='mdvision.SimplePyramid', in_channels=channels[0], out_channels=16, scale_factors=factors
+        )
+        strides = [round(strides[0] / factor) for factor in factors]
+    else:
+        config.neck = dict(type='FPN', in_channels=channels, out_channels=16, num_outs=len(channels))
     if kind == 'retinanet':
         config.bbox_head.update(num_classes=3, in_channels=16, feat_channels=16, stacked_convs=1)
         config.bbox_head.anchor_generator.strides = strides
@@ -53,24 +72,24 @@ def detector(kind: str, name: str, arguments: dict) -> dict:
     return config
 
 
-@pytest.mark.parametrize('name', PYRAMIDS)
+@pytest.mark.parametrize('name', [*PYRAMIDS, *TRANSFORMERS])
 @pytest.mark.parametrize('kind', ['retinanet', 'faster-rcnn'])
 def test_a_backbone_trains_a_step_and_predicts_in_a_detector(kind, name):
     import mmdet.models  # noqa: F401
-    from mmdet.registry import MODELS
     from mmdet.structures import DetDataSample
 
     torch.manual_seed(0)
     init_default_scope('mmdet')
-    model = MODELS.build(detector(kind, name, PYRAMIDS[name]))
+    model = MODELS.build(detector(kind, name))
     model.init_weights()
+    height, width = (HEIGHT - 3, WIDTH - 5) if name in TRANSFORMERS else (HEIGHT, WIDTH)
     samples = []
     for index in range(2):
-        shape = dict(img_shape=(HEIGHT, WIDTH), ori_shape=(HEIGHT, WIDTH), scale_factor=(1.0, 1.0))
+        shape = dict(img_shape=(height, width), ori_shape=(height, width), scale_factor=(1.0, 1.0))
         sample = DetDataSample(metainfo=dict(img_id=index, **shape))
         sample.gt_instances = InstanceData(bboxes=torch.tensor([[8.0, 8, 56, 56]]), labels=torch.tensor([1]))
         samples.append(sample)
-    images = [torch.randint(0, 255, (3, HEIGHT, WIDTH), dtype=torch.uint8) for _ in samples]
+    images = [torch.randint(0, 255, (3, height, width), dtype=torch.uint8) for _ in samples]
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3))
     optimizer.zero_grad = lambda: None  # the gradients are looked at below
     losses = model.train().train_step(dict(inputs=images, data_samples=samples), optimizer)
@@ -81,7 +100,7 @@ def test_a_backbone_trains_a_step_and_predicts_in_a_detector(kind, name):
     model.eval()
     for found in model.test_step(dict(inputs=images, data_samples=samples)):
         boxes = found.pred_instances.bboxes
-        assert ((boxes >= 0) & (boxes <= torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT]))).all()
+        assert ((boxes >= 0) & (boxes <= torch.tensor([width, height, width, height]))).all()
 
 
 def test_every_family_with_maps_is_in_the_table():

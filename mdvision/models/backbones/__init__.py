@@ -2,6 +2,7 @@
 
 from .base import Backbone
 from .dems_vit import DEMSViT
+from .dems_vit_pyramid import DEMSViTPyramid
 from .diff_vit import DiffViT
 from .emanet import EMANet
 from .mdnet import CIFARMobileNetV2, MDNet
@@ -16,6 +17,7 @@ __all__ = [
     'CIFARMobileNet',
     'CIFARMobileNetV2',
     'DEMSViT',
+    'DEMSViTPyramid',
     'DiffViT',
     'EMANet',
     'MDNet',

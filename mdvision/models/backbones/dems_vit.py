@@ -19,7 +19,7 @@ from mdvision.registry import MODELS
 from ..layers import GELUMLP
 from .base import Backbone, run_block
 
-__all__ = ['DEMSViT', 'RegionMerge', 'sine_cosine_positions']
+__all__ = ['DEMSViT', 'RegionMerge', 'by_cell', 'sine_cosine_positions']
 
 # Patch sizes in units of p, with the authors' suffix of the names. The largest is a region.
 _SCALES = {1: '', 2: '_2', 4: '_4', 8: '_8'}
@@ -47,6 +47,15 @@ def sine_cosine_positions(height: int, width: int, dim: int, device: torch.devic
     of_rows = halves[0][:, None].expand(-1, width, -1)
     of_columns = halves[1][None].expand(height, -1, -1)
     return torch.cat([of_rows, of_columns], 2).reshape(height * width, dim).float()
+
+
+def by_cell(x: Tensor, rows: int, columns: int, height: int, width: int) -> Tensor:
+    """Tokens of a grid, row by row, sorted into its cells: rows x columns of height x width tokens each.
+
+    (B, rows * height * columns * width, D) -> (B, rows * columns, height * width, D), row by row in a cell.
+    """
+    x = x.unflatten(1, (rows, height, columns, width)).transpose(2, 3)
+    return x.flatten(1, 2).flatten(2, 3)
 
 
 class _PatchEmbed(nn.Module):
@@ -123,16 +132,21 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(in_channels, in_channels)
         self.proj_drop = nn.Dropout(drop_rate)
 
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """(B, M, heads, D / heads) and twice (B, N, heads, D / heads) -> (B, M, heads, D / heads)."""
+        query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))
+        dropout = self.attn_drop.p if self.training else 0.0
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout).transpose(1, 2)
+
     def forward(self, x: Tensor) -> Tensor:
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))  # (B, N, 3, heads, D / heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        dropout = self.attn_drop.p if self.training else 0.0
-        x = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        return self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
+        return self.proj_drop(self.proj(self.attend(*qkv.unbind(2)).flatten(2)))
 
 
 class _Block(nn.Module):
     """``x = x + drop_path(attention(LN(x)))``, then ``x + drop_path(MLP(LN(x)))``."""
+
+    attention = _Attention
 
     def __init__(
         self,
@@ -145,13 +159,14 @@ class _Block(nn.Module):
     ):
         super().__init__()
         self.norm1 = nn.LayerNorm(in_channels)
-        self.attn = _Attention(in_channels, num_heads, attn_drop_rate, drop_rate)
+        self.attn = self.attention(in_channels, num_heads, attn_drop_rate, drop_rate)
         self.norm2 = nn.LayerNorm(in_channels)
         self.mlp = GELUMLP(in_channels, hidden_channels, drop_rate=drop_rate)
         self.drop_path = StochasticDepth(drop_path_rate, mode='row')
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path(self.attn(self.norm1(x)))
+    def forward(self, x: Tensor, **arguments) -> Tensor:
+        """(B, N, D) -> (B, N, D); the arguments are those of the attention."""
+        x = x + self.drop_path(self.attn(self.norm1(x), **arguments))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
@@ -334,9 +349,7 @@ class DEMSViT(Backbone):
         table = getattr(self, f'pos_embed{suffix}')
         if regions != self.regions:
             table = sine_cosine_positions(rows * side, columns * side, self.embed_dim, table.device).to(table)
-        x = getattr(self, f'patch_embed{suffix}')(x) + table  # (B, N, D)
-        x = x.unflatten(1, (rows, side, columns, side)).transpose(2, 3)  # (B, rows, columns, side, side, D)
-        return x.flatten(1, 2).flatten(2, 3)
+        return by_cell(getattr(self, f'patch_embed{suffix}')(x) + table, rows, columns, side, side)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, c, H, W) -> (B, D) for each of ``out_indices``."""

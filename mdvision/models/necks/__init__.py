@@ -2,5 +2,6 @@
 
 from .global_pool import GlobalPool
 from .mlp_logits import MLPLogits
+from .simple_pyramid import SimplePyramid
 
-__all__ = ['GlobalPool', 'MLPLogits']
+__all__ = ['GlobalPool', 'MLPLogits', 'SimplePyramid']

@@ -1,0 +1,239 @@
+"""DEMS-ViT for detection: its four patch sizes as four maps, with attention in windows of regions.
+
+The network is DEMS-ViT before its first merge; the windows, the padding and the norms of the maps are
+ours, the authors have no detector.
+
+Shapes: B batch, c image channels, H x W image, p patch, D width, h heads, W windows of a x b regions, in
+each T = 85 a b tokens of which r = a b are those of the largest patches; N = W T.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mdvision.errors import UserError
+from mdvision.registry import MODELS
+
+from .base import Backbone, run_block
+from .dems_vit import (
+    _REGION,
+    _SCALES,
+    _Attention,
+    _Block,
+    _FactorisedPatchEmbed,
+    _init_linear,
+    _PatchEmbed,
+    by_cell,
+    sine_cosine_positions,
+)
+
+__all__ = ['DEMSViTPyramid']
+
+_REGION_TOKENS = sum((_REGION // scale) ** 2 for scale in _SCALES)  # 85
+
+
+class _WindowAttention(_Attention):
+    """DEMS-ViT's attention in windows, all of whose coarsest tokens see the whole image.
+
+    A token attends to the class token and to those of its window. The class token and the tokens of
+    the largest patches, one a region, attend to everything: they cost 1/85 of full attention, and take
+    what is outside a window into it. One window is full attention.
+    """
+
+    def forward(self, x: Tensor, windows: int = 1) -> Tensor:
+        """(B, 1 + N, D), the tokens window by window, the coarsest first in each -> (B, 1 + N, D)."""
+        if windows == 1:
+            return super().forward(x)
+        qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))
+        of_class, tokens = qkv.tensor_split((1,), dim=1)
+        tokens = tokens.unflatten(1, (windows, -1))  # (B, W, T, 3, h, D / h)
+        regions = tokens.shape[2] // _REGION_TOKENS
+        coarse, fine = tokens[:, :, :, 0].tensor_split((regions,), dim=2)
+
+        query = torch.cat([of_class[:, :, 0], coarse.flatten(1, 2)], 1)
+        wide = self.attend(query, qkv[:, :, 1], qkv[:, :, 2])  # (B, 1 + W r, h, D / h)
+
+        key_value = [part[:, :, :, 1:] for part in (of_class[:, None].expand(-1, windows, *[-1] * 4), tokens)]
+        key, value = torch.cat(key_value, 2).flatten(0, 1).unbind(2)  # (B W, 1 + T, h, D / h)
+        near = self.attend(fine.flatten(0, 1), key, value).unflatten(0, (-1, windows))
+
+        of_class, coarse = wide.tensor_split((1,), dim=1)
+        tokens = torch.cat([coarse.unflatten(1, (windows, -1)), near], 2).flatten(1, 2)
+        return self.proj_drop(self.proj(torch.cat([of_class, tokens], 1).flatten(2)))
+
+
+class _WindowBlock(_Block):
+    attention = _WindowAttention
+
+
+def _split(length: int, largest: int | None) -> tuple[int, int]:
+    """(windows, regions of one) along a side: as few windows as can be, all equal, with least padding."""
+    windows = -(-length // (largest or length))
+    return windows, -(-length // windows)
+
+
+def _to_map(x: Tensor, rows: int, height: int, columns: int, width: int) -> Tensor:
+    """Undoes ``by_cell``: (B, W, height * width, D) -> (B, D, rows * height, columns * width)."""
+    x = x.unflatten(2, (height, width)).unflatten(1, (rows, columns))
+    return x.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+
+@MODELS.register_module()
+class DEMSViTPyramid(Backbone):
+    """DEMS-ViT's tokens as maps (B, D, ceil(H/s), ceil(W/s)) of strides s = p, 2p, 4p, 8p.
+
+    The blocks run without merges; those after the authors' first merge have only seen merged tokens,
+    therefore there are 5 by default. Parameters have the names of :class:`DEMSViT`, and the weights of a
+    classifier of the same p and D start all but the new norms of the maps::
+
+        init_cfg=dict(type='Pretrained', checkpoint='...', prefix='backbone.')
+
+    Images of any size are padded with zeros right and below to whole regions of 8p x 8p, and to whole
+    windows: at most one region less than there are windows along a side. The padding takes part in the
+    attention, as that of a batch does, and is cut off the maps. Positions are the formula on the grid
+    that there is, so nothing is resized.
+
+    Attention is within windows of regions; the class token, which has no map, and the token of each
+    region's largest patch attend to the whole image and so carry it from window to window. Time and
+    memory: docs/architecture.md.
+
+    Args:
+        patch_size: p; 4 gives the strides 4 to 32 that detectors expect.
+        embed_dim: D, a multiple of 4.
+        num_heads: heads of the attention; divides D.
+        depth: number of blocks.
+        window: the most regions along a side of a window; None for full attention in all blocks.
+        global_blocks: the blocks with full attention, counted from 0; quadratic in the pixels.
+        mlp_ratio: hidden width of the blocks' MLPs over D.
+        in_channels: c.
+        drop_rate: of the dropouts after the embedding, the attention and in the MLPs.
+        attn_drop_rate: of the dropout on the attention weights.
+        drop_path_rate: of stochastic depth in the last block; it grows linearly from 0 in the first.
+        out_indices: the maps to return, 0 for stride p to 3 for stride 8p. Each has a LayerNorm.
+        frozen_stages: -1 trains everything; 0 freezes the embedding and the class token; n those and
+            the first n blocks; ``depth`` everything.
+        norm_eval: accepted for the common contract; there is no batch norm.
+        with_cp: recompute the blocks in the backward pass to save memory.
+        init_cfg: mmengine initialisation, see above.
+
+    Raises:
+        UserError: for sizes that do not divide, or blocks, windows or maps that do not exist.
+    """
+
+    def __init__(
+        self,
+        patch_size: int = 4,
+        embed_dim: int = 192,
+        num_heads: int = 3,
+        depth: int = 5,
+        window: int | None = 4,
+        global_blocks: Sequence[int] = (),
+        mlp_ratio: float = 4.0,
+        in_channels: int = 3,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(len(_SCALES), out_indices, -1, norm_eval, with_cp, init_cfg)
+        self._check(patch_size, embed_dim, num_heads, depth, window, global_blocks, frozen_stages)
+        # Maps are counted by scale, and what is frozen by block.
+        self.frozen_stages = frozen_stages
+        self.embed_dim = embed_dim
+        self.patch_size = patch_size
+        self.window = window
+        self.global_blocks = tuple(global_blocks)
+
+        self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        for scale, suffix in _SCALES.items():
+            embed = _PatchEmbed if scale < 4 else _FactorisedPatchEmbed
+            self.add_module(f'patch_embed{suffix}', embed(in_channels, embed_dim, scale * patch_size))
+        self.drop = nn.Dropout(drop_rate)
+        self.blocks = nn.ModuleList(
+            _WindowBlock(
+                embed_dim,
+                num_heads,
+                int(embed_dim * mlp_ratio),
+                drop_rate,
+                attn_drop_rate,
+                drop_path_rate * index / max(depth - 1, 1),
+            )
+            for index in range(depth)
+        )
+        self.map_norms = nn.ModuleDict({str(index): nn.LayerNorm(embed_dim) for index in self.out_indices})
+        self.apply(_init_linear)
+        self._declare_outputs([embed_dim] * len(_SCALES), [scale * patch_size for scale in _SCALES])
+
+    @staticmethod
+    def _check(patch_size, embed_dim, num_heads, depth, window, global_blocks, frozen_stages) -> None:
+        for name, value in (('patch_size', patch_size), ('depth', depth), ('window', window)):
+            if value is not None and value < 1:
+                raise UserError(f'DEMSViTPyramid: {name} must be positive, got {value}.')
+        if embed_dim % 4:
+            raise UserError(
+                'DEMSViTPyramid: embed_dim must be a multiple of 4 (positions are a sine and a cosine of row '
+                f'and column), got {embed_dim}.'
+            )
+        if num_heads < 1 or embed_dim % num_heads:
+            raise UserError(
+                f'DEMSViTPyramid: num_heads must divide embed_dim={embed_dim}, got num_heads={num_heads}.'
+            )
+        if not set(global_blocks) <= set(range(depth)):
+            raise UserError(
+                f'DEMSViTPyramid: global_blocks must be blocks 0 to {depth - 1} (depth={depth}), got '
+                f'{tuple(global_blocks)}.'
+            )
+        if not -1 <= frozen_stages <= depth:
+            raise UserError(
+                f'DEMSViTPyramid: frozen_stages must be -1 (none) to {depth}, got {frozen_stages}.'
+            )
+
+    def _stem_and_stages(self):
+        stem = [self.cls_token, *(getattr(self, f'patch_embed{suffix}') for suffix in _SCALES.values())]
+        stages = [[block] for block in self.blocks]
+        stages[-1].append(self.map_norms)
+        return [stem, *stages]
+
+    def _embed(self, x: Tensor, scale: int, rows: int, columns: int) -> Tensor:
+        """Tokens of one patch size, by window: (B, c, H, W) -> (B, W, tokens, D)."""
+        side = scale * self.patch_size
+        height, width = x.shape[-2] // side, x.shape[-1] // side
+        # Of the parameters' type, so that the tokens are that under autocast as well.
+        table = sine_cosine_positions(height, width, self.embed_dim, x.device).to(self.cls_token)
+        x = getattr(self, f'patch_embed{_SCALES[scale]}')(x) + table
+        return by_cell(x, rows, columns, height // rows, width // columns)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, c, H, W) -> (B, D, ceil(H/s), ceil(W/s)) for the stride s of each of ``out_indices``."""
+        size = x.shape[-2:]
+        side = _REGION * self.patch_size
+        (rows, high), (columns, wide) = (_split(-(-length // side), self.window) for length in size)
+        x = F.pad(x, (0, columns * wide * side - size[1], 0, rows * high * side - size[0]))
+
+        # The coarsest first, where the attention looks for them.
+        scales = tuple(reversed(_SCALES))
+        counts = [(_REGION // scale) ** 2 * high * wide for scale in scales]
+        tokens = torch.cat([self._embed(x, scale, rows, columns) for scale in scales], 2)  # (B, W, T, D)
+        cls_token = self.cls_token.expand(x.shape[0], -1, -1)
+        x = self.drop(torch.cat([cls_token, tokens.flatten(1, 2)], 1))  # (B, 1 + N, D)
+        for index, block in enumerate(self.blocks):
+            windows = 1 if index in self.global_blocks else rows * columns
+            x = run_block(partial(block, windows=windows), x, self.with_cp)
+
+        of_scales = x[:, 1:].unflatten(1, (rows * columns, -1)).split(counts, dim=2)
+        maps = []
+        for index in self.out_indices:
+            tokens = self.map_norms[str(index)](of_scales[-1 - index])
+            side = _REGION // 2**index
+            feature_map = _to_map(tokens, rows, high * side, columns, wide * side)
+            height, width = (-(-length // (2**index * self.patch_size)) for length in size)
+            maps.append(feature_map[:, :, :height, :width])
+        return tuple(maps)

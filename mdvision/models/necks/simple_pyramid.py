@@ -1,0 +1,117 @@
+"""A pyramid from the one map of a plain transformer.
+
+Source: Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection", ECCV 2022,
+https://arxiv.org/abs/2203.16527, section 3. mmdet's necks want a map for each level.
+
+Shapes: B batch, C channels in, K out, h x w the map.
+"""
+
+import math
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.convnext import LayerNorm2d
+
+from mdvision.errors import UserError
+from mdvision.registry import MODELS
+
+__all__ = ['SimplePyramid']
+
+
+def _rescale(channels: int, steps: int) -> tuple[nn.Sequential, int]:
+    """What makes a map 2^steps as large, and the channels that it leaves."""
+    if steps < 0:
+        # Rounding up keeps a map of one pixel, and ceil(image / stride) pixels.
+        return nn.Sequential(*(nn.MaxPool2d(2, 2, ceil_mode=True) for _ in range(-steps))), channels
+    layers = []
+    for step in range(steps):
+        if step:
+            layers += [LayerNorm2d(channels), nn.GELU()]
+        layers.append(nn.ConvTranspose2d(channels, channels // 2, 2, 2))
+        channels //= 2
+    return nn.Sequential(*layers), channels
+
+
+@MODELS.register_module()
+class SimplePyramid(BaseModule):
+    """Maps of several sizes from one, each on its own: rescaled, then ``LN(conv3x3(LN(conv1x1(x))))``.
+
+    Twice the size is a 2x2 transposed convolution with stride 2, which halves the channels; two of them
+    have a LayerNorm and a GELU between. Half the size is a 2x2 max-pool. The norms are over the
+    channels of a pixel. With a map of stride s the strides are s over each factor: 4 to 32 for s = 16
+    and the default factors::
+
+        backbone=dict(type='mdvision.DiffViT', out_type='featmap', patch_size=16, ...),
+        neck=dict(type='mdvision.SimplePyramid', in_channels=384, num_outs=5)
+
+    Args:
+        in_channels: C.
+        out_channels: K.
+        scale_factors: powers of two, from the largest map to the smallest.
+        num_outs: how many maps; those after the last factor take every second pixel of the one before, as
+            in mmdet's ``FPN``. As many as factors by default.
+        init_cfg: mmengine initialisation; PyTorch's default without it.
+
+    Raises:
+        UserError: for factors that are no decreasing powers of two, channels that cannot be halved so
+            often, fewer maps than factors, or more than one map from the backbone.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int = 256,
+        scale_factors: Sequence[float] = (4, 2, 1, 0.5),
+        num_outs: int | None = None,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        factors = tuple(scale_factors)
+        if (
+            not factors
+            or any(factor <= 0 or not math.log2(factor).is_integer() for factor in factors)
+            or list(factors) != sorted(set(factors), reverse=True)
+        ):
+            raise UserError(
+                'SimplePyramid: scale_factors must be decreasing powers of two, such as (4, 2, 1, 0.5), got '
+                f'{factors}.'
+            )
+        steps = [round(math.log2(factor)) for factor in factors]
+        if in_channels < 1 or in_channels % 2 ** max(steps[0], 0):
+            raise UserError(
+                f'SimplePyramid: in_channels must be a multiple of {factors[0]}, since a map of {factors[0]} '
+                f'times the size has that much fewer channels, got {in_channels}. Use another width of the '
+                'backbone, or smaller scale_factors.'
+            )
+        self.num_outs = len(factors) if num_outs is None else num_outs
+        if self.num_outs < len(factors):
+            raise UserError(
+                f'SimplePyramid: num_outs must be at least {len(factors)}, one for each of scale_factors='
+                f'{factors}, got {num_outs}. Leave factors out for fewer maps.'
+            )
+        self.levels = nn.ModuleList()
+        for step in steps:
+            rescale, channels = _rescale(in_channels, step)
+            self.levels.append(
+                nn.Sequential(
+                    rescale,
+                    nn.Conv2d(channels, out_channels, 1, bias=False),
+                    LayerNorm2d(out_channels),
+                    nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+                    LayerNorm2d(out_channels),
+                )
+            )
+
+    def forward(self, feature_maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """((B, C, h, w),) -> (B, K, f h, f w) for each factor f, rounded up, then the further maps."""
+        if len(feature_maps) != 1:
+            raise UserError(
+                f'SimplePyramid: one map is expected, got {len(feature_maps)}. Give the backbone one of its '
+                "out_indices; for several maps use mmdet's FPN."
+            )
+        outs = [level(feature_maps[0]) for level in self.levels]
+        while len(outs) < self.num_outs:
+            outs.append(F.max_pool2d(outs[-1], 1, stride=2))
+        return tuple(outs)
