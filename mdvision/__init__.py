@@ -28,7 +28,9 @@ _LAZY = {
     'Caltech101': 'mdvision.datasets.standard',
     'ClassificationLoss': 'mdvision.evaluation.classification_loss',
     'DetectionMetric': 'mdvision.evaluation.detection_metric',
+    'DetectionValLoop': 'mdvision.engine.detection_val_loop',
     'EMNIST': 'mdvision.datasets.mnist',
+    'FasterRCNN': 'mdvision.detectors',
     'FashionMNIST': 'mdvision.datasets.mnist',
     'ImageFolder': 'mdvision.datasets.image_folder',
     'ImageNet': 'mdvision.datasets.standard',
@@ -36,6 +38,7 @@ _LAZY = {
     'MiniImageNet': 'mdvision.datasets.standard',
     'MiniVOCDataset': 'mdvision.datasets.mini_voc_dataset',
     'PolyWarmupLR': 'mdvision.engine.schedulers',
+    'RetinaNet': 'mdvision.detectors',
     'ScheduledProbability': 'mdvision.datasets.scheduled_transform',
     'VOCDataset': 'mdvision.datasets.voc',
 }

@@ -1,6 +1,7 @@
 """Tiny data sets in the formats of the published ones: what each data set class of ours reads."""
 
 import io
+import json
 import pickle
 from pathlib import Path
 
@@ -12,6 +13,7 @@ __all__ = [
     'write_cifar10',
     'write_cifar10_jpeg',
     'write_cifar100',
+    'write_coco',
     'write_image_folder',
     'write_imagenet',
     'write_mini_imagenet',
@@ -112,6 +114,31 @@ def write_image_folder(
         for name in classes:
             for number in range(count):
                 _write_picture(folder / split / name / f'{number}.jpg')
+    return folder
+
+
+def write_coco(folder: Path) -> Path:
+    """The two splits of 2017, four images of two cats each, one of which is a crowd."""
+    (folder / 'annotations').mkdir(parents=True, exist_ok=True)
+    for split in ('train2017', 'val2017'):
+        images, annotations = [], []
+        for number in range(1, 5):
+            _write_picture(folder / split / f'{number:012d}.jpg')
+            images.append(dict(id=number, file_name=f'{number:012d}.jpg', height=72, width=80))
+            for index in range(2):
+                box = [8 + 20 * index, 8, 30, 40]
+                annotations.append(
+                    dict(
+                        id=len(annotations) + 1,
+                        image_id=number,
+                        category_id=17,
+                        bbox=box,
+                        area=box[2] * box[3],
+                        iscrowd=index,
+                    )
+                )
+        text = json.dumps(dict(images=images, annotations=annotations, categories=[dict(id=17, name='cat')]))
+        (folder / 'annotations' / f'instances_{split}.json').write_text(text)
     return folder
 
 

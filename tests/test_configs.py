@@ -444,18 +444,51 @@ def test_a_detector_builds_and_its_neck_fits_the_backbone(detector):
 
     with torch.device('meta'):
         model = HOST_MODELS.build(detector.model)
-    if detector.model.get('neck'):
-        assert tuple(detector.model.neck.in_channels) == model.backbone.out_channels
-        strides = detector.model.roi_head.bbox_roi_extractor.featmap_strides
-        assert tuple(strides) == model.backbone.out_strides
+    if not detector.model.get('neck'):
+        return
+    strides = list(model.backbone.out_strides)
+    if detector.model.neck.type == 'FPN':
+        assert model.neck.in_channels == list(model.backbone.out_channels)
+        strides = strides[detector.model.neck.get('start_level', 0) :]
+    else:
+        strides = [4, 8, 16, 32]
+    two_stage = hasattr(model, 'rpn_head')
+    head = model.rpn_head if two_stage else model.bbox_head
+    assert [stride[0] for stride in head.prior_generator.strides][: len(strides)] == strides
+    if two_stage:
+        assert model.roi_head.bbox_roi_extractor.featmap_strides == strides
 
 
 def test_a_detector_is_trained_and_evaluated_on_the_classes_of_its_model(detector):
-    classes = detector.classes
-    assert detector.model.roi_head.bbox_head.num_classes == len(classes)
+    head = detector.model.get('bbox_head') or detector.model.roi_head.bbox_head
     for loader in loaders_of(detector):
         for data_set in parts_of(loader.dataset):
-            assert tuple(data_set.metainfo.classes) == tuple(classes)
+            if data_set.type == 'CocoDataset':
+                from mmdet.datasets import CocoDataset
+
+                assert head.num_classes == len(CocoDataset.METAINFO['classes'])
+            else:
+                assert head.num_classes == len(detector.classes)
+                assert tuple(data_set.metainfo.classes) == tuple(detector.classes)
+
+
+@pytest.mark.parametrize(
+    'name, parameters',
+    [
+        ('attention/se_resnet50', 30_984_927),
+        ('attention/resnet50', 28_469_983),
+        ('attention/fca_resnet50', 30_984_927),
+        ('attention/eca_resnet50', 28_470_063),
+    ],
+)
+def test_a_c4_detector_has_the_parameters_of_its_published_row(name, parameters):
+    """As counted from the publication's architecture; EMANet's own is a golden fixture."""
+    from mmdet.registry import MODELS as HOST
+
+    cfg = in_scope(parsed(f'configs/{name}_faster_rcnn_c4_voc.py'))
+    with torch.device('meta'):
+        model = HOST.build(cfg.model)
+    assert sum(p.numel() for p in model.parameters()) == parameters
 
 
 def test_the_c4_detector_trains_a_step_and_predicts():
@@ -470,9 +503,7 @@ def test_the_c4_detector_trains_a_step_and_predicts():
     narrow = dict(base_channels=16, stage_blocks=(1, 1, 1, 1), gate_reduction=4, groups=(1, 2, 4, 4))
     cfg.backbone.update(narrow)
     cfg.roi_head.shared_head.backbone.update(narrow)
-    cfg.rpn_head.update(in_channels=256, feat_channels=32)
-    cfg.roi_head.bbox_roi_extractor.out_channels = 256
-    cfg.roi_head.bbox_head.in_channels = 512
+    cfg.rpn_head.feat_channels = 32
     model = MODELS.build(cfg)
     model.init_weights()
     samples = []

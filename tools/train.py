@@ -41,6 +41,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='evaluate and save a moving average of the weights (momentum 0.0002)',
     )
     parser.add_argument(
+        '--backbone-from',
+        metavar='CHECKPOINT',
+        help="start the backbone with another training's, such as a detector's with a classifier's",
+    )
+    parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate with the real batch even where auto_scale_lr.enable=False '

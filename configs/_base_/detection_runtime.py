@@ -13,5 +13,6 @@ visualizer = dict(type='DetLocalVisualizer', vis_backends={{_base_.vis_backends}
 val_evaluator = dict(type='mdvision.DetectionMetric', print_table=False)
 test_evaluator = val_evaluator
 train_cfg = dict(type='EpochBasedTrainLoop', val_interval=1)
-val_cfg = dict(type='ValLoop')
+# With the loss of the validation images; loss_images=0 leaves it out.
+val_cfg = dict(type='mdvision.DetectionValLoop', loss_images=None)
 test_cfg = dict(type='TestLoop')

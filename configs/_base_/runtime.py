@@ -1,8 +1,8 @@
 # What every run of ours has, whichever host it is for: hooks, logs, environment, seed.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    # Small data sets have few iterations; fewer than this are logged at the end of each epoch.
-    logger=dict(type='LoggerHook', interval=20),
+    # A line every 20 iterations; in short epochs at least four, or one an iteration.
+    logger=dict(type='LoggerHook'),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # The best checkpoint and the last two.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, rule='greater'),

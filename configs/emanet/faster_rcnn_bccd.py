@@ -11,7 +11,7 @@ all that a data set of yours needs: set data_root and classes below, and num_cla
 (3,120 iterations), from scratch. For a CPU there is faster_rcnn_bccd_cpu.py. Not trained to its end yet.
 """
 
-_base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', '../_base_/detection_runtime.py']
+_base_ = ['../_base_/models/faster_rcnn_fpn.py', '../_base_/detection_runtime.py']
 
 # --- what you change for your own data ---------------------------------------------------------
 data_root = 'data/bccd'

@@ -11,11 +11,11 @@ image_scale = (320, 240)
 
 model = dict(
     backbone=dict(base_channels=16, stage_blocks=(1, 1, 1, 1), gate_reduction=4, groups=(1, 2, 4, 4)),
-    neck=dict(in_channels=[64, 128, 256, 512], out_channels=64, norm_cfg=dict(type='BN')),
-    rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4])),
+    neck=dict(out_channels=64, norm_cfg=dict(type='BN')),
+    rpn_head=dict(feat_channels=64, anchor_generator=dict(scales=[4])),
     roi_head=dict(
-        bbox_roi_extractor=dict(roi_layer=dict(sampling_ratio=1), out_channels=64),
-        bbox_head=dict(in_channels=64, fc_out_channels=256),
+        bbox_roi_extractor=dict(roi_layer=dict(sampling_ratio=1)),
+        bbox_head=dict(fc_out_channels=256),
     ),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=500, max_per_img=200),

@@ -31,7 +31,7 @@ num_classes = 20
 _stages = dict(type='mdvision.EMANet', depth=50, stem='imagenet', groups='imagenet')
 
 model = dict(
-    type='FasterRCNN',
+    type='mdvision.FasterRCNN',  # fills what is None from the backbone
     data_preprocessor=dict(
         type='DetDataPreprocessor',
         mean=[0.0, 0.0, 0.0],
@@ -42,14 +42,14 @@ model = dict(
     backbone=dict(num_stages=3, out_indices=(2,), **_stages),
     rpn_head=dict(
         type='RPNHead',
-        in_channels=1024,
+        in_channels=None,
         feat_channels=512,
         anchor_generator=dict(
             type='AnchorGenerator',
             # mmdet's ratio is height / width, the authors' width / height.
             scales=[8, 16, 32],
             ratios=[2.0, 1.0, 0.5],
-            strides=[16],
+            strides=[16],  # whatever the stem, as the authors
         ),
         bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
         loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
@@ -59,13 +59,13 @@ model = dict(
         type='StandardRoIHead',
         shared_head=dict(type='mdvision.StageHead', backbone=_stages, stage=3),
         bbox_roi_extractor=dict(
-            type='mdvision.MaxPoolRoIExtractor', output_size=14, stride=16, out_channels=1024
+            type='mdvision.MaxPoolRoIExtractor', output_size=14, stride=16, out_channels=None
         ),
         bbox_head=dict(
             type='BBoxHead',
             with_avg_pool=True,
             roi_feat_size=7,
-            in_channels=2048,
+            in_channels=None,
             num_classes=num_classes,
             reg_predictor_cfg=dict(type='mdvision.BoxLinearWithBackground'),
             bbox_coder=dict(

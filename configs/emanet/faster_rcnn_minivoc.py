@@ -3,7 +3,7 @@
 python tools/train.py configs/emanet/faster_rcnn_minivoc.py
 """
 
-_base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', '../_base_/detection_runtime.py']
+_base_ = ['../_base_/models/faster_rcnn_fpn.py', '../_base_/detection_runtime.py']
 
 classes = ('circle', 'cross', 'triangle')
 
@@ -20,20 +20,19 @@ model = dict(
         out_indices=(0, 1, 2, 3),
     ),
     # From scratch, a neck and a head with norms learn much faster than mmdet's without.
-    neck=dict(in_channels=[64, 128, 256, 512], out_channels=64, num_outs=4, norm_cfg=dict(type='BN')),
+    neck=dict(out_channels=64, num_outs=4, norm_cfg=dict(type='BN')),
     rpn_head=dict(
-        in_channels=64,
         feat_channels=64,
-        anchor_generator=dict(scales=[4], strides=[4, 8, 16, 32]),
+        anchor_generator=dict(scales=[4]),
     ),
     roi_head=dict(
-        bbox_roi_extractor=dict(roi_layer=dict(sampling_ratio=1), out_channels=64, finest_scale=28),
+        bbox_roi_extractor=dict(roi_layer=dict(sampling_ratio=1), finest_scale=28),
         bbox_head=dict(
             _delete_=True,
             type='ConvFCBBoxHead',
             num_shared_convs=1,
             num_shared_fcs=1,
-            in_channels=64,
+            in_channels=None,
             conv_out_channels=64,
             fc_out_channels=256,
             norm_cfg=dict(type='BN'),
@@ -56,6 +55,7 @@ model = dict(
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='Resize', scale=(160, 120), keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]

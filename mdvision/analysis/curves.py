@@ -33,6 +33,7 @@ MAX_PARTS = 8
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
 PART_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#8C6D31', '#999999')
 METRIC_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7')
+DASHES = (0, (4, 2))
 DPI = 110
 FIGURE_INCHES = (1200 / DPI, 500 / DPI)
 
@@ -158,15 +159,21 @@ def _draw_losses(
     val_losses = list(
         dict.fromkeys(k for row in val_rows for k in row if k.startswith('val') and 'loss' in k)
     )
-    for index, key in enumerate(val_losses[:MAX_PARTS]):
+    # The same colour as its training counterpart: val/loss_cls goes with loss_cls and needs no name.
+    known = [key for key in val_losses if key.removeprefix('val/') in colours]
+    for key in known:
+        series = _series(val_rows, val_positions, key)
+        _plot(axes, series, color=colours[key.removeprefix('val/')], linewidth=1.6, label=None, dashed=True)
+    if known:
+        axes.plot([], [], color='#666666', linewidth=1.6, linestyle=DASHES, label='dashed: validation')
+    # Those of the small grey parts are left out: what remains has no counterpart, or is the total.
+    others = [key for key in val_losses if key.removeprefix('val/') not in parts]
+    for index, key in enumerate(others[:MAX_PARTS]):
+        series = _series(val_rows, val_positions, key)
         if key == 'val/loss':
-            _draw_validation_loss(axes, *_series(val_rows, val_positions, key), unit, alone=not parts)
-            continue
-        # The same colour as its training counterpart: val/loss_cls goes with loss_cls.
-        colour = colours.get(key[4:], '#222222' if key[4:] == 'loss' else PART_COLOURS[index])
-        _plot(
-            axes, _series(val_rows, val_positions, key), color=colour, linewidth=1.6, dashed=True, label=key
-        )
+            _draw_validation_loss(axes, *series, unit, alone=not parts)
+        else:
+            _plot(axes, series, color=PART_COLOURS[index], linewidth=1.6, label=key, dashed=True)
 
     values = [value for line in axes.get_lines() for value in line.get_ydata()]
     axes.set_ylabel('loss')
@@ -177,14 +184,14 @@ def _draw_losses(
 
 
 def _draw_validation_loss(axes: Axes, xs: list[float], ys: list[float], unit: str, alone: bool) -> None:
-    """The validation loss of a classifier with its lowest point, after which a training overfits."""
+    """The validation loss with its lowest point, after which a training overfits."""
     if not xs:
         return
     # Where the total has no parts, no other line has this colour.
     colour = PART_COLOURS[1] if alone else '#222222'
     best = min(range(len(ys)), key=ys.__getitem__)
     label = f'val/loss: lowest {ys[best]:.3f} ({unit} {xs[best]:g}), last {ys[-1]:.3f}'
-    axes.plot(xs, ys, color=colour, linewidth=1.8, linestyle=(0, (4, 2)), marker='o', ms=3.5, label=label)
+    axes.plot(xs, ys, color=colour, linewidth=1.8, linestyle=DASHES, marker='o', ms=3.5, label=label)
     axes.plot(xs[best], ys[best], color=colour, marker='*', ms=13, mec='white', mew=0.9, zorder=5)
 
 
@@ -193,7 +200,7 @@ def _plot(
 ) -> None:
     # A line through a single point is invisible.
     marker = 'o' if len(series[0]) == 1 else None
-    style = (0, (4, 2)) if dashed else '-'
+    style = DASHES if dashed else '-'
     axes.plot(*series, color=color, linewidth=linewidth, linestyle=style, marker=marker, ms=5, label=label)
 
 
@@ -272,9 +279,9 @@ def _finish(axes: Axes, x_label: str, last_x: float, legend_columns: int) -> Non
 def draw_curves(scalars: PathLike | Sequence[PathLike], out_png: PathLike) -> Path:
     """Draw losses (left) and headline metrics (right) over the run, 1200x500 pixels.
 
-    The total loss is thick, its parts are thin, validation losses dashed. Metrics go from 0 to 1, or to
-    100 if any is above 1; a star marks the best validation of each, and the lowest loss of a
-    classifier's. Values that are not finite are left out. Nothing is smoothed beyond what mmengine did
+    The total loss is thick, its parts are thin, validation losses dashed in the colours of the training's.
+    Metrics go from 0 to 1, or to 100 if any is above 1; a star marks the best validation of each, and the
+    lowest ``val/loss``. Values that are not finite are left out. Nothing is smoothed beyond what mmengine did
     when it wrote the log.
 
     Args:
@@ -298,7 +305,9 @@ def draw_curves(scalars: PathLike | Sequence[PathLike], out_png: PathLike) -> Pa
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     _draw_losses(left, train_rows, val_rows, val_positions, unit)
-    _finish(left, unit, last_x, legend_columns=4)
+    labels = left.get_legend_handles_labels()[1]
+    # A column is as wide as its longest name, and a legend wider than its axes makes them narrower.
+    _finish(left, unit, last_x, legend_columns=2 if max(map(len, labels), default=0) > 30 else 4)
     _draw_metrics(right, val_rows, val_positions, unit)
     _finish(right, unit, last_x, legend_columns=1)
     out_png = Path(out_png)

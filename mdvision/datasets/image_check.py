@@ -6,11 +6,15 @@ decodes every pixel too, ``'none'`` reads only the size, where it is asked for. 
 faults; neither finds wrong bytes that happen to be valid code (no decoder reports those).
 """
 
+import io
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
+import cv2
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 __all__ = ['CHECKS', 'ImageFacts', 'SizeError', 'check_image', 'check_images', 'settle_size']
@@ -23,7 +27,11 @@ _known: dict[tuple, 'ImageFacts'] = {}
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One image file: size in pixels as stored, EXIF orientation 1..8, and what is wrong ('' when whole)."""
+    """One image file: size in pixels as stored, EXIF orientation 1..8, and what is wrong ('' when whole).
+
+    The orientation is 1 where OpenCV does not obey it. TIFF files, which Pillow and OpenCV turn in any case,
+    have the size after turning and 1.
+    """
 
     width: int = 0
     height: int = 0
@@ -90,12 +98,23 @@ def _facts(file, head: bytes, check: str) -> ImageFacts:
         orientation = _orientation(image) if kind != 'PNG' else 1
     if kind == 'PNG':
         orientation = _png_orientation(file)
+    if kind == 'WEBP' and not _opencv_turns_webp():
+        orientation = 1
     if check != 'none' and kind in ('JPEG', 'MPO'):
         file.seek(0)
         fault = _jpeg_fault(file.read())
         if fault:
             return ImageFacts(fault=fault)
     return ImageFacts(width, height, orientation, sixteen_bit)
+
+
+@cache
+def _opencv_turns_webp() -> bool:
+    """OpenCV obeys EXIF in JPEG, PNG and TIFF, up to 4.12 not in WebP: what is not obeyed turns nothing."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[_ORIENTATION_TAG] = 6
+    Image.new('RGB', (2, 1)).save(file, 'WEBP', exif=exif)
+    return cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR).shape[:2] == (2, 1)
 
 
 def _png_orientation(file) -> int:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import mmcv
 from mmdet.datasets import BaseDetDataset
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
@@ -131,7 +132,9 @@ class VOCDataset(BaseDetDataset):
             need_objects=not self.test_mode,
         )
         self._report = reader.report
-        return reader.read()
+        data_list = reader.read()
+        self._refuse_vanishing(data_list)
+        return data_list
 
     def filter_data(self) -> list[dict]:
         """Applies ``filter_cfg`` in training; what it drops is counted in the summary."""
@@ -155,6 +158,25 @@ class VOCDataset(BaseDetDataset):
                 f'({"; ".join(lines)}). Relax the filter.'
             )
         return kept
+
+    def _refuse_vanishing(self, data_list: list[dict]) -> None:
+        """A side that Resize rounds to 0 pixels would end an epoch in the middle, without a name."""
+        for step in self.pipeline.transforms:
+            if not getattr(step, 'keep_ratio', False) or not isinstance(getattr(step, 'scale', None), tuple):
+                continue
+            gone = [
+                f'{info["img_path"]} ({info["width"]}x{info["height"]})'
+                for info in data_list
+                if min(mmcv.rescale_size((info['width'], info['height']), step.scale)) < 1
+            ]
+            if gone:
+                more = f', and {len(gone) - 10} more' if len(gone) > 10 else ''
+                raise UserError(
+                    f'VOC split {self.ann_file}: {len(gone)} images are so long that '
+                    f'{type(step).__name__} to {step.scale} leaves their other side 0 pixels: '
+                    f'{", ".join(gone[:10])}{more}. Cut them into parts, take their ids out of '
+                    'the split, or resize to a larger scale.'
+                )
 
     def _loader_turns(self) -> bool:
         """Whether the pipeline's image loader obeys EXIF orientation, as OpenCV does by default."""

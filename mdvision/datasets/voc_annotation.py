@@ -216,9 +216,10 @@ def settle_box(
     """
     xmin, ymin, xmax, ymax = box
     shown = f'({", ".join(f"{v:g}" for v in box)})'
-    if all(0 <= v <= 1 for v in box) and xmin != xmax and ymin != ymax:
+    if all(0 <= v <= 1 for v in box) and xmin != xmax and ymin != ymax and max(width, height) > 1:
         raise BoxError('normalised', f'box {shown} lies within 0..1: a fraction of the image, not pixels')
-    if xmin == xmax or ymin == ymax:
+    # Where the last pixel is included, an image one pixel wide has no other box than from 1 to 1.
+    if (xmin == xmax and not base == xmin == width) or (ymin == ymax and not base == ymin == height):
         return None, ('degenerate',)
     repairs = []
     if xmax < xmin or ymax < ymin:

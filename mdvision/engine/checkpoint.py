@@ -13,6 +13,7 @@ from mdvision.errors import UserError
 
 __all__ = [
     'check_finite',
+    'load_backbone',
     'load_weights',
     'match_weights',
     'read_checkpoint',
@@ -129,6 +130,45 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str, min_match: float
     )
     matched, line = match_weights(model.state_dict(), given, path, min_match, advice)
     model.load_state_dict(matched, strict=False)
+    return line
+
+
+def load_backbone(model: nn.Module, path: str, min_match: float = 0.9) -> str:
+    """Start the backbone of a model with that of another one, such as a detector's with a classifier's.
+
+    In a C4 detector the last stage of the backbone is the shared head of the RoI head; it counts too.
+
+    Args:
+        model: the unwrapped model, with a ``backbone``.
+        path: a checkpoint of a model with a ``backbone``.
+        min_match: the share of the backbone's parameters that the file must have with the same shape.
+
+    Returns:
+        One line, as that of :func:`load_weights`.
+
+    Raises:
+        UserError: the file has no backbone, or one that matches less.
+    """
+    state_dict = read_checkpoint(path)['state_dict']
+    given = {key.removeprefix('module.'): value for key, value in state_dict.items()}
+    given = {key: value for key, value in given.items() if key.startswith('backbone.')}
+    if not given:
+        raise UserError(
+            f'{path} holds no backbone: none of its {len(state_dict)} tensors has a name that begins '
+            f'with "backbone." (the first: {next(iter(state_dict))}). Expected a checkpoint of a training of '
+            'ours, or a file that tools/convert_weights.py wrote.'
+        )
+    own = model.state_dict()
+    places = {key: key for key in own if key.startswith('backbone.')}
+    head = 'roi_head.shared_head.'
+    places |= {'backbone.' + key.removeprefix(head): key for key in own if key.startswith(head)}
+    wanted = {name: own[place] for name, place in places.items()}
+    advice = (
+        'Take a checkpoint whose model.backbone is that of this config, or allow a partial match with '
+        '--allow-partial.'
+    )
+    matched, line = match_weights(wanted, given, path, min_match, advice)
+    model.load_state_dict({places[name]: value for name, value in matched.items()}, strict=False)
     return line
 
 

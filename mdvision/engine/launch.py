@@ -44,6 +44,9 @@ def train(args: argparse.Namespace) -> None:
     cfg, hardware = _prepare(args)
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
+    if args.backbone_from:
+        read_checkpoint(args.backbone_from)
+        cfg.backbone_from = args.backbone_from
     use_amp(cfg, args.amp)
     use_ema(cfg, args.ema)
     scale_learning_rate(cfg, args.auto_scale_lr)

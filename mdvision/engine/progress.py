@@ -32,11 +32,7 @@ class ProgressLog(LogProcessor):
             parts.append(f'iter {batch_idx + 1:>{len(str(iters))}}/{iters}')
         else:
             parts.append(f'iter {tag["iter"]:>{len(str(runner.max_iters))}}/{runner.max_iters}')
-        losses = {k: v for k, v in tag.items() if 'loss' in k and k != 'loss'}
-        text = f'loss {tag["loss"]:.4f}' if 'loss' in tag else ''
-        if losses:
-            text += ' (' + ', '.join(f'{k.replace("loss_", "")} {v:.3f}' for k, v in losses.items()) + ')'
-        parts.append(text)
+        parts.append(_loss_text(tag, ''))
         if 'lr' in tag:
             parts.append(f'lr {tag["lr"]:.1e}')
         if 'time' in tag:
@@ -67,11 +63,15 @@ class ProgressLog(LogProcessor):
             for key, value in tag.items()
             if isinstance(value, float) and not key.endswith(endings) and key not in ('time', 'data_time')
         }
+        losses = {key: headline.pop(key) for key in list(headline) if 'loss' in key}
+        prefix = 'val/' if mode == 'val' else ''
+        shown = [f'{key} {value:.4f}' for key, value in headline.items()]
+        shown += [_loss_text(losses, prefix)] if losses else []
         training = mode == 'val' and runner._train_loop is not None
         where = mode
         if training:
             where = f'epoch {runner.epoch}' if self.by_epoch else f'iter {runner.iter}'
-        return tag, f'{where}  ' + '  '.join(f'{key} {value:.4f}' for key, value in headline.items())
+        return tag, f'{where}  ' + '  '.join(shown)
 
     def _collect_scalars(
         self, custom_cfg: list[dict], runner, mode: str, reserve_prefix: bool = False
@@ -83,6 +83,18 @@ class ProgressLog(LogProcessor):
                     name = key if reserve_prefix else f'{mode}/{key}'
                     tag[key] = runner.message_hub.get_scalar(name).current()
         return tag
+
+
+def _loss_text(tag: dict, prefix: str) -> str:
+    """``loss 0.6990 (rpn_cls 0.031, ...)``; '' where there is none."""
+    total = f'{prefix}loss'
+    parts = [
+        f'{key.removeprefix(prefix).replace("loss_", "")} {value:.3f}'
+        for key, value in tag.items()
+        if 'loss' in key and key != total
+    ]
+    texts = [f'{total} {tag[total]:.4f}'] if total in tag else []
+    return ' '.join(texts + ([f'({", ".join(parts)})'] if parts else []))
 
 
 def _average_losses(tag: dict) -> None:

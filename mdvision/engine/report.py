@@ -91,7 +91,7 @@ _HEADLINES = {
     'voc07/mAP50': 'mAP at IoU 0.5 (VOC 2007, 11 points)',
     'coco/mAP': 'mAP at IoU 0.5:0.95 (COCO)',
     'accuracy/top1': 'top-1 accuracy (%)',
-    'loss': 'cross-entropy',
+    'loss': 'validation loss',
 }
 
 

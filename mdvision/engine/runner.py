@@ -16,8 +16,9 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from mdvision.console import ConsoleFilter, say
 from mdvision.errors import UserError
 
-from .checkpoint import load_weights, read_checkpoint
+from .checkpoint import load_backbone, load_weights, read_checkpoint
 from .csv_log import CsvLogHook
+from .log_lines import LoggerHook
 from .loops import EpochLoop
 from .progress import ProgressLog
 from .saving import CheckpointHook, write_whole
@@ -39,6 +40,7 @@ class Runner(HostRunner):
     * A loss that is not finite stops the run before it reaches the weights.
     * Checkpoints are written whole, and a run that was stopped in an epoch goes on in that epoch.
     * The learning rate is scaled with gradient accumulation too; metrics.csv has what is logged.
+    * A config without an interval of the LoggerHook logs at least four lines an epoch.
     """
 
     min_match = 1.0
@@ -58,8 +60,9 @@ class Runner(HostRunner):
         return super().build_log_processor(log_processor)
 
     def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
-        if isinstance(hook, dict) and hook.get('type') == 'CheckpointHook':
-            hook = dict(hook, type=CheckpointHook)
+        ours = dict(CheckpointHook=CheckpointHook, LoggerHook=LoggerHook)
+        if isinstance(hook, dict) and hook.get('type') in ours:
+            hook = dict(hook, type=ours[hook['type']])
         super().register_hook(hook, priority)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -152,6 +155,13 @@ class Runner(HostRunner):
         self._has_loaded = True
         say(f'{filename}: {matched}')
         return checkpoint
+
+    def _init_model_weights(self) -> None:
+        super()._init_model_weights()
+        start = self.cfg.get('backbone_from')
+        if start and not self._resume:
+            model = self.model.module if is_model_wrapper(self.model) else self.model
+            say(f'backbone from {start}: {load_backbone(model, start, min(self.min_match, 0.9))}')
 
     def _check_average(self, checkpoint: dict, filename: str) -> None:
         """Resuming an averaged run without the average would go on from the averaged weights."""

@@ -198,6 +198,28 @@ def test_validation_losses_are_dashed_and_on_the_left(monkeypatch, tmp_path):
     assert lines_of(right) == {}
 
 
+def test_validation_losses_of_a_detector_have_the_colours_of_the_training(monkeypatch, tmp_path):
+    """One name for all parts, and a legend that leaves the axes their width."""
+    parts = ('loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox')
+    values = {name: 0.5 + index for index, name in enumerate(parts)}
+    rows = [train_row(10, 1, **values), train_row(20, 2, **values)]
+    for step in (1, 2):
+        losses = {f'val/{name}': value + step / 10 for name, value in values.items()}
+        rows.append(val_row(step, **{'val/loss': 3.0 - step, 'voc12/mAP50': 0.5}, **losses))
+    left, right = drawn(monkeypatch, tmp_path, write_log(tmp_path / 'scalars.json', rows))
+    assert list(lines_of(left)) == [
+        'loss', *parts, 'dashed: validation', 'val/loss: lowest 1.000 (epoch 2), last 1.000'
+    ]  # fmt: skip
+    solid = {line.get_label(): line.get_color() for line in left.get_lines() if line.get_linestyle() == '-'}
+    dashed = {
+        tuple(line.get_ydata()): line.get_color() for line in left.get_lines() if line.get_linestyle() == '--'
+    }
+    for name, value in values.items():
+        assert dashed[value + 0.1, value + 0.2] == solid[name]
+    assert dashed[2.0, 1.0] == solid['loss']
+    assert abs(left.get_position().width - right.get_position().width) < 0.1
+
+
 def test_a_run_without_validation_says_so(monkeypatch, tmp_path):
     left, right = drawn(monkeypatch, tmp_path, write_log(tmp_path / 'scalars.json', DETECTION[:2]))
     assert len(lines_of(left)) == 3

@@ -313,3 +313,13 @@ def test_blood_cells(summary, real_data):
     assert 'degenerate boxes dropped (2): ' in summary()
     for place in ('Annotations/BloodImage_00338.xml object 13', 'Annotations/BloodImage_00343.xml object 4'):
         assert place in summary()
+
+
+def test_an_image_that_resize_would_make_vanish_is_named(folder):
+    """Not when its turn comes, by an error of OpenCV without a name."""
+    folder.image('b', size=(1, 200))
+    folder.xml('b', item(box=(1, 3, 1, 90)), size=(1, 200))
+    resize = {'type': 'mmdet.Resize', 'scale': (64, 48), 'keep_ratio': True}
+    with pytest.raises(UserError, match=r'b\.jpg \(1x200\)\. .*larger scale'):
+        folder.read(pipeline=[resize])
+    assert len(folder.read(pipeline=[dict(resize, scale=(400, 200))])) == 3

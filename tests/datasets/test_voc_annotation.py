@@ -185,6 +185,22 @@ def test_settle_box_faults(box, kind, reason):
     assert caught.value.kind == kind
 
 
+@pytest.mark.parametrize(
+    ('box', 'base', 'size', 'settled', 'repairs'),
+    [
+        ((1, 1, 1, 1), 1, (1, 1), [0, 0, 1, 1], ()),
+        ((0, 0, 1, 1), 0, (1, 1), [0, 0, 1, 1], ()),
+        ((0, 0, 1, 1), 1, (1, 1), [0, 0, 1, 1], ('clipped',)),
+        ((1, 5, 1, 8), 1, (1, 10), [0, 4, 1, 8], ()),
+        ((1, 5, 1, 5), 1, (1, 10), None, ('degenerate',)),
+        ((0, 0, 0, 0), 0, (1, 1), None, ('degenerate',)),
+        ((0, 0, 0, 0), 1, (1, 1), None, ('degenerate',)),
+    ],
+)
+def test_the_only_box_of_an_image_of_one_pixel(box, base, size, settled, repairs):
+    assert settle_box(box, base, *size) == (settled, repairs)
+
+
 def devkit_overlap(a, b):
     """The VOC devkit's measure on inclusive pixel indices."""
     sides = [min(a[2], b[2]) - max(a[0], b[0]) + 1, min(a[3], b[3]) - max(a[1], b[1]) + 1]
@@ -285,6 +301,18 @@ def test_facts_of_an_image(tmp_path, picture):
     cv2.imwrite(str(path), picture.astype(np.uint16) * 16)
     assert check_image(str(path), 'header') == ImageFacts(320, 240, sixteen_bit=True)
     assert 'No such file' in check_images([str(tmp_path / 'none.jpg')], 'header')[0].fault
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.tif', '.webp'])
+@pytest.mark.parametrize('orientation', [1, 6, 8])
+def test_the_size_of_a_turned_image_is_that_of_what_opencv_loads(tmp_path, picture, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f'a{suffix}'
+    Image.fromarray(picture).save(path, exif=exif)
+    size, _ = settle_size(check_image(str(path), 'header'), None, [], turns=True)
+    loaded = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert size == loaded.shape[1::-1]
 
 
 def test_a_changed_file_is_looked_at_again(tmp_path, picture):

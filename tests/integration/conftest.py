@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 
 from mdvision.datasets import make_mini_voc
 
@@ -73,3 +74,9 @@ def write_classifier(tmp_path, picture_folder):
         return path
 
     return write
+
+
+@pytest.fixture
+def plain_config_text(monkeypatch):
+    """mmengine formats a config six times a run, which would be half of the time here."""
+    monkeypatch.setattr(Config, 'pretty_text', property(lambda cfg: str(cfg.to_dict())))

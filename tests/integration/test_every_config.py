@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 from mdvision.console import import_host
 from mdvision.engine.classes import fill_num_classes
+from mdvision.engine.overfit import cut
 from mdvision.engine.runner import Runner
 from mdvision.engine.switches import scale_learning_rate
 from mdvision.registry import MODELS
@@ -61,6 +62,7 @@ WRITERS = {
     'ImageNet': data_sets.write_imagenet,
     'MiniImageNet': data_sets.write_mini_imagenet,
     'Caltech101': write_caltech101,
+    'CocoDataset': data_sets.write_coco,
     'ImageFolder': lambda folder: data_sets.write_image_folder(folder, ('cat', 'dog')),
 }
 
@@ -137,42 +139,37 @@ def shrink_classifier(cfg: Config, data) -> None:
     fill_num_classes(cfg)
 
 
-def shrink_detector(cfg: Config, mini_voc: Path) -> None:
-    model = cfg.model
-    for part in all_dicts(model):
-        if part.get('type') == 'mdvision.EMANet':
-            part.update(NARROW['EMANet'])
-    model.roi_head.bbox_head.num_classes = 3
-    if model.get('neck'):
-        model.neck.update(in_channels=[64, 128, 256, 512], out_channels=32)
-        model.rpn_head.update(in_channels=32, feat_channels=32)
-        model.roi_head.bbox_roi_extractor.out_channels = 32
-        model.roi_head.bbox_head.update(in_channels=32, fc_out_channels=64)
-        if 'conv_out_channels' in model.roi_head.bbox_head:
-            model.roi_head.bbox_head.conv_out_channels = 32
-    else:
-        model.rpn_head.update(in_channels=256, feat_channels=32)
-        model.roi_head.bbox_roi_extractor.out_channels = 256
-        model.roi_head.bbox_head.in_channels = 512
+def shrink_detector(cfg: Config, data, mini_voc: Path) -> None:
+    cut(cfg, (DETECTOR_SIDE, DETECTOR_SIDE))
+    is_coco = parts_of(cfg.val_dataloader.dataset)[0].type == 'CocoDataset'
+    if not is_coco:
+        head = cfg.model.get('bbox_head') or cfg.model.roi_head.bbox_head
+        head.num_classes = 3
     for index, loader in enumerate((cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)):
         parts = parts_of(loader.dataset)
         loader.batch_size = 2
         for part in parts:
-            part.type = 'mdvision.VOCDataset'
-            part.data_root = str(mini_voc)
-            part.ann_file = f'ImageSets/Main/{"train" if index == 0 else "val"}.txt'
-            part.metainfo = dict(classes=('circle', 'cross', 'triangle'))
             part.indices = 4 // len(parts) if index == 0 else 2
+            if is_coco:
+                part.data_root = str(data('CocoDataset'))
+            else:
+                part.type = 'mdvision.VOCDataset'
+                part.data_root = str(mini_voc)
+                part.ann_file = f'ImageSets/Main/{"train" if index == 0 else "val"}.txt'
+                part.metainfo = dict(classes=('circle', 'cross', 'triangle'))
             sizes = [t['scale'] for t in all_dicts(part.pipeline) if 'scale' in t]
             longest = max((max(size) for size in sizes), default=DETECTOR_SIDE)
             shrink_images(part.pipeline, longest, DETECTOR_SIDE)
+    for metric in all_dicts([cfg.val_evaluator, cfg.test_evaluator]):
+        if metric.type == 'CocoMetric':
+            metric.ann_file = str(data('CocoDataset') / 'annotations' / 'instances_val2017.json')
 
 
 def small_config(name: str, data, mini_voc: Path, work_dir: Path) -> Config:
     cfg = Config.fromfile(ROOT / name)
     import_host(cfg.default_scope)
     if cfg.default_scope == 'mmdet':
-        shrink_detector(cfg, mini_voc)
+        shrink_detector(cfg, data, mini_voc)
     else:
         shrink_classifier(cfg, data)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -199,12 +196,6 @@ def run(cfg: Config, epochs: int, checkpoint: Path | None = None) -> tuple[Runne
     )
     runner.train()
     return runner, seen
-
-
-@pytest.fixture
-def plain_config_text(monkeypatch):
-    """mmengine formats a config six times a run, which would be half of the time here."""
-    monkeypatch.setattr(Config, 'pretty_text', property(lambda cfg: str(cfg.to_dict())))
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -237,6 +228,14 @@ def test_a_config_trains_validates_saves_and_resumes(name, data, mini_voc, tmp_p
     assert (runner.epoch, runner.iter, len(seen)) == (2, 4, 2)
     before, after = checkpoint['state_dict'], runner.model.state_dict()
     assert before.keys() == after.keys()
-    trained = [key for key, parameter in runner.model.named_parameters() if parameter.requires_grad]
-    changed = [key for key in trained if not torch.equal(before[key], after[key])]
-    assert len(changed) > 0.8 * len(trained)
+    trained = {name: p for name, p in runner.model.named_parameters() if p.requires_grad}
+    changed = [name for name in trained if not torch.equal(before[name], after[name])]
+    assert len(changed) > 0.5 * len(trained)
+    # At the first rates of a long warm-up a weight near 1 cannot move, but its momentum does.
+    state = runner.optim_wrapper.optimizer.state
+    moved = [
+        n
+        for n, p in trained.items()
+        if any(state[p][k].any() for k in ('exp_avg', 'momentum_buffer') if k in state[p])
+    ]
+    assert len(moved) > 0.8 * len(trained)

@@ -50,7 +50,7 @@ def test_bfloat16_averaged_weights_and_every_log(with_loss, tmp_path):
     assert average['head.fc.weight'].dtype == torch.float32
     with (tmp_path / 'metrics.csv').open() as file:
         rows = list(csv.DictReader(file))
-    assert [row['phase'] for row in rows] == ['train', 'val'] * 2
+    assert [row['phase'] for row in rows] == ['train', 'train', 'val'] * 2
     assert float(rows[0]['lr']) == pytest.approx(0.05 / 4)
     metrics = json.loads((tmp_path / 'results.json').read_text())['metrics']
     assert float(rows[-1]['val/loss']) == pytest.approx(metrics['loss'])

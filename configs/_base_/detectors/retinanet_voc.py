@@ -1,0 +1,5 @@
+"""RetinaNet with FPN on PASCAL VOC, 12 epochs; a config of a backbone adds that backbone."""
+
+_base_ = ['../models/retinanet_fpn.py', '../datasets/voc0712.py', '../schedules/detector_1x.py']
+
+model = dict(bbox_head=dict(num_classes=20))

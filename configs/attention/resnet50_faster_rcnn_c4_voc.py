@@ -1,0 +1,16 @@
+"""ResNet-50 Faster R-CNN in the C4 wiring of EMANet's authors, a row of their table on PASCAL VOC.
+
+    python tools/train.py configs/attention/resnet50_faster_rcnn_c4_voc.py
+
+As ../emanet/faster_rcnn_c4_voc.py with another backbone.
+The paper reports AP 45.7 / AP50 78.3 / AP75 47.8.
+Not trained yet.
+"""
+
+_base_ = '../emanet/faster_rcnn_c4_voc.py'
+
+_stages = dict(type='mdvision.AttentionResNet', depth=50, stem='imagenet')
+model = dict(
+    backbone=dict(_delete_=True, num_stages=3, out_indices=(2,), **_stages),
+    roi_head=dict(shared_head=dict(backbone=dict(_delete_=True, **_stages))),
+)

@@ -1,0 +1,20 @@
+"""EMANet-50 Faster R-CNN with FPN on COCO 2017.
+
+    python tools/train.py configs/emanet/faster_rcnn_coco.py
+
+From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
+Not trained yet.
+"""
+
+_base_ = '../_base_/detectors/faster_rcnn_coco.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mdvision.EMANet',
+        depth=50,
+        stem='imagenet',
+        groups='imagenet',
+        out_indices=(0, 1, 2, 3),
+    )
+)

@@ -1,0 +1,20 @@
+"""EMANet-50 RetinaNet on PASCAL VOC: 2007 + 2012 trainval to 2007 test.
+
+    python tools/train.py configs/emanet/retinanet_voc.py
+
+From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
+Not trained yet.
+"""
+
+_base_ = '../_base_/detectors/retinanet_voc.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mdvision.EMANet',
+        depth=50,
+        stem='imagenet',
+        groups='imagenet',
+        out_indices=(0, 1, 2, 3),
+    )
+)

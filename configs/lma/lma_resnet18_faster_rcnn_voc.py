@@ -1,0 +1,20 @@
+"""LMA-ResNet-18 Faster R-CNN with FPN on PASCAL VOC: 2007 + 2012 trainval to 2007 test.
+
+    python tools/train.py configs/lma/lma_resnet18_faster_rcnn_voc.py
+
+From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
+Not trained yet.
+"""
+
+_base_ = '../_base_/detectors/faster_rcnn_voc.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mdvision.AttentionResNet',
+        depth=18,
+        stem='imagenet',
+        attention=dict(type='LightweightMixedDomainAttention'),
+        out_indices=(0, 1, 2, 3),
+    )
+)
