@@ -24,6 +24,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--minutes', type=float, default=10, help='for each config (10)')
     parser.add_argument('--lr', type=float, default=1e-3, help='rate of AdamW (0.001)')
     parser.add_argument('--seed', type=int, default=0, help='of weights, sampling and images (0)')
+    parser.add_argument('--csv', metavar='FILE', help='append what came out to this table')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override keys of all configs'
     )

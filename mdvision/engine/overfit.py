@@ -7,6 +7,8 @@ schedule will help. It says nothing of how well a detector generalises.
 import argparse
 import contextlib
 import copy
+import csv
+import datetime
 import io
 import tempfile
 import time
@@ -28,6 +30,7 @@ from mdvision.datasets import make_mini_voc
 from mdvision.errors import UserError
 
 from .overrides import apply_overrides, load_config
+from .report import hardware_name, package_versions
 
 __all__ = ['cut', 'main', 'overfit']
 
@@ -74,12 +77,29 @@ def main(args: argparse.Namespace) -> None:
         )
         if not passed:
             failed.append(config)
+        if args.csv:
+            _append(Path(args.csv), args, config, score, iterations, time.time() - started)
     if failed:
         raise UserError(
             f'{len(failed)} of {len(args.config)} did not reach mAP50 {GOAL} on {IMAGES} images in '
             f'{args.minutes:g} minutes: {", ".join(failed)}. If the loss fell all the time, give more '
             '--minutes; if it did not fall, or rose, look for the fault, or try another --lr.'
         )
+
+
+def _append(path: Path, args: argparse.Namespace, config: str, score: float, iterations: int, seconds: float):
+    new = not path.exists()
+    with open(path, 'a', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        if new:
+            writer.writerow(
+                ['config', 'mAP50', 'iterations', 'seconds', 'small', 'seed', 'hardware', 'versions', 'date']
+            )
+        versions = ' '.join(f'{name}={version}' for name, version in package_versions().items())
+        writer.writerow(
+            [config, f'{score:.3f}', iterations, round(seconds), args.small, args.seed, hardware_name(), versions,
+             datetime.date.today().isoformat()]
+        )  # fmt: skip
 
 
 def overfit(cfg: Config, seconds: float, small: bool, lr: float, seed: int) -> tuple[float, int]:

@@ -30,7 +30,7 @@ from mdvision.evaluation import DetectionMetric
 
 from .cpu import available_cores
 
-__all__ = ['write_report']
+__all__ = ['hardware_name', 'package_versions', 'write_report']
 
 _PACKAGES = ('mdvision', 'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
              'onedl-mmpretrain')  # fmt: skip
@@ -160,17 +160,27 @@ def _write_results(runner: Runner, path: Path, metrics: dict, seconds: float, co
     record = dict(
         command=command,
         date=datetime.date.today().isoformat(),
-        hardware=torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        hardware=hardware_name(),
         processes=runner.world_size,
         seed=runner.seed,
         seconds=round(seconds, 1),
         parameters=sum(p.numel() for p in runner.model.parameters()),
         python=platform.python_version(),
-        versions={name: _version(name) for name in _PACKAGES},
+        versions=package_versions(),
         metrics=numbers,
     )
     text = json.dumps(record, indent=2, default=lambda value: getattr(value, 'tolist', value.__str__)())
     path.write_text(text + '\n', encoding='utf-8')
+
+
+def hardware_name() -> str:
+    """The GPU in use, or the processor and its cores."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+
+
+def package_versions() -> dict[str, str | None]:
+    """Of the packages that decide the numbers; None for one that is not installed."""
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def _processor() -> str:
