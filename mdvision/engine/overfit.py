@@ -10,6 +10,7 @@ import copy
 import csv
 import datetime
 import io
+import shlex
 import tempfile
 import time
 from collections.abc import Iterator
@@ -87,19 +88,36 @@ def main(args: argparse.Namespace) -> None:
         )
 
 
-def _append(path: Path, args: argparse.Namespace, config: str, score: float, iterations: int, seconds: float):
+def _append(
+    path: Path, args: argparse.Namespace, config: str, score: float, iterations: int, seconds: float
+) -> None:
+    """One row, with what it takes to get it again."""
+    row = dict(
+        config=config,
+        mAP50=f'{score:.3f}',
+        iterations=iterations,
+        seconds=round(seconds),
+        seed=args.seed,
+        hardware=hardware_name(),
+        threads=torch.get_num_threads(),
+        versions=' '.join(f'{name}={version}' for name, version in package_versions().items()),
+        date=datetime.date.today().isoformat(),
+        command=shlex.join(
+            [
+                *('python tools/overfit.py'.split()),
+                config,
+                *(['--small'] if args.small else []),
+                *('--minutes', f'{args.minutes:g}', '--lr', f'{args.lr:g}', '--seed', str(args.seed)),
+                *(['--cfg-options', *args.cfg_options] if args.cfg_options else []),
+            ]
+        ),
+    )
     new = not path.exists()
     with open(path, 'a', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file, lineterminator='\n')
+        writer = csv.DictWriter(file, row, lineterminator='\n')
         if new:
-            writer.writerow(
-                ['config', 'mAP50', 'iterations', 'seconds', 'small', 'seed', 'hardware', 'versions', 'date']
-            )
-        versions = ' '.join(f'{name}={version}' for name, version in package_versions().items())
-        writer.writerow(
-            [config, f'{score:.3f}', iterations, round(seconds), args.small, args.seed, hardware_name(), versions,
-             datetime.date.today().isoformat()]
-        )  # fmt: skip
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def overfit(cfg: Config, seconds: float, small: bool, lr: float, seed: int) -> tuple[float, int]:
