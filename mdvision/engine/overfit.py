@@ -104,7 +104,7 @@ def _append(
         date=datetime.date.today().isoformat(),
         command=shlex.join(
             [
-                *('python tools/overfit.py'.split()),
+                *(['python', 'tools/overfit.py']),
                 config,
                 *(['--small'] if args.small else []),
                 *('--minutes', f'{args.minutes:g}', '--lr', f'{args.lr:g}', '--seed', str(args.seed)),

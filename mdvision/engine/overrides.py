@@ -11,11 +11,11 @@ from mmengine.runner import Runner
 
 from mdvision.errors import UserError, did_you_mean
 
-__all__ = ['apply_overrides', 'backbone_option', 'load_config']
+__all__ = ['apply_overrides', 'backbone_option', 'literal', 'load_config']
 
 # Read by the runner or by the tools, beside the arguments of mmengine's Runner.
-_MORE_TOP_LEVEL_KEYS = {'model_wrapper_cfg', 'custom_imports', 'compile', 'find_unused_parameters',
-                        'sync_bn', 'activation_checkpointing', 'efficient_conv_bn_eval'}  # fmt: skip
+_MORE_TOP_LEVEL_KEYS = {'backbone_from', 'model_wrapper_cfg', 'custom_imports', 'compile',
+                        'find_unused_parameters', 'sync_bn', 'activation_checkpointing', 'efficient_conv_bn_eval'}  # fmt: skip
 _RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
 
@@ -61,7 +61,7 @@ def apply_overrides(cfg: Config, overrides: list[str]) -> None:
         if key.strip() == 'data_root':
             _set_data_root(cfg, text.strip())
         else:
-            _set(cfg, key.strip(), _parse(text.strip()))
+            _set(cfg, key.strip(), literal(text.strip()))
 
 
 def _set_data_root(cfg: Config, folder: str) -> None:
@@ -101,16 +101,29 @@ def backbone_option(option: str) -> tuple[str, object]:
         raise UserError(
             f'--cfg-options {option!r}: expected KEY=VALUE, with an argument of the backbone for the key.'
         )
-    return key, _parse(text)
+    return key, literal(text)
 
 
-def _parse(text: str):
+def literal(text: str) -> object:
+    """A value of ``--cfg-options``: a Python literal, ``dict(type='X')`` included, else the text itself."""
     if text.lower() in ('true', 'false', 'none'):
         return {'true': True, 'false': False, 'none': None}[text.lower()]
     try:
-        return ast.literal_eval(text)
+        return ast.literal_eval(_DictCalls().visit(ast.parse(text, mode='eval')))
     except (ValueError, SyntaxError):
         return text
+
+
+class _DictCalls(ast.NodeTransformer):
+    """``dict(a=1)`` becomes ``{'a': 1}``, which is a literal."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        named = all(keyword.arg for keyword in node.keywords)
+        if not (isinstance(node.func, ast.Name) and node.func.id == 'dict' and named and not node.args):
+            return node
+        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
 
 
 def _set(cfg: Config, key: str, value) -> None:

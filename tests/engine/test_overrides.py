@@ -3,7 +3,7 @@
 import pytest
 
 from mdvision import UserError
-from mdvision.engine.overrides import apply_overrides, load_config
+from mdvision.engine.overrides import apply_overrides, literal, load_config
 
 CONFIG = 'configs/emanet/faster_rcnn_minivoc.py'
 
@@ -23,10 +23,10 @@ def cfg():
         ('randomness.seed=7', 7),
         ('default_hooks.logger.interval=5', 5),
         ('model.neck.in_channels=[1,2,3,4]', [1, 2, 3, 4]),
-        ('model.neck.in_channels.2=5', 5),
+        ('model.rpn_head.anchor_generator.scales.0=5', 5),
         ('model.backbone.with_cp=true', True),  # an argument of the class that the config does not set
         ('train_dataloader.dataset.indices=8', 8),  # an argument of a base class
-        ('train_dataloader.dataset.pipeline.2.prob=0', 0),
+        ('train_dataloader.dataset.pipeline.3.prob=0', 0),
         ('train_dataloader.drop_last=True', True),
         ('load_from=None', None),
         ('optim_wrapper.clip_grad.norm_type=1', 1),
@@ -100,3 +100,12 @@ def test_data_root_alone_is_set_in_every_data_set_but_only_where_there_is_one():
         apply_overrides(cfg, ['data_root=c'])
     with pytest.raises(UserError, match='no data set has one'):
         apply_overrides(Config(dict(model=dict())), ['data_root=c'])
+
+
+def test_a_value_is_a_literal_or_the_text():
+    assert literal("dict(type='SqueezeExcite', reduction=8)") == dict(type='SqueezeExcite', reduction=8)
+    assert literal("[dict(a=dict(b=1)), {'c': 2}]") == [dict(a=dict(b=1)), dict(c=2)]
+    assert literal('None') is literal('none') is None
+    assert (literal('1e-3'), literal('true'), literal('a b')) == (1e-3, True, 'a b')
+    assert literal('dict(1)') == 'dict(1)'
+    assert literal('list(a=1)') == 'list(a=1)'

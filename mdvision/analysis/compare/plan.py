@@ -1,7 +1,6 @@
 """What runs a comparison consists of, and whether those of an earlier start are still the same."""
 
 import argparse
-import ast
 import hashlib
 import json
 import re
@@ -14,10 +13,10 @@ from mmengine.config import Config
 
 import mdvision
 from mdvision.console import import_host
-from mdvision.engine.overrides import apply_overrides, load_config
+from mdvision.engine.overrides import apply_overrides, literal, load_config
 from mdvision.errors import UserError
 
-__all__ = ['Variant', 'literal', 'parse_seeds', 'plan_variants', 'resolve', 'settings_of']
+__all__ = ['Variant', 'parse_seeds', 'plan_variants', 'resolve', 'settings_of']
 
 _HERE = 'mdvision.analysis.compare'
 
@@ -104,28 +103,6 @@ def _option(option: str) -> tuple[str, object]:
     if not equals or not key:
         raise UserError(f'--cfg-options {option!r}: expected key=value.')
     return key.strip(), literal(text.strip())
-
-
-def literal(text: str) -> object:
-    """A value of ``--cfg-options``: a Python literal, ``dict(type='X')`` included, else the text itself."""
-    if text.lower() in ('true', 'false', 'none'):
-        return {'true': True, 'false': False, 'none': None}[text.lower()]
-    try:
-        return ast.literal_eval(_DictCalls().visit(ast.parse(text, mode='eval')))
-    except (ValueError, SyntaxError):
-        return text
-
-
-class _DictCalls(ast.NodeTransformer):
-    """``dict(a=1)`` becomes ``{'a': 1}``, which is a literal."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        named = all(keyword.arg for keyword in node.keywords)
-        if not (isinstance(node.func, ast.Name) and node.func.id == 'dict' and named and not node.args):
-            return node
-        keys = [ast.Constant(keyword.arg) for keyword in node.keywords]
-        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
 
 
 def parse_seeds(texts: Sequence[str]) -> list[int]:
