@@ -14,8 +14,16 @@ from mdvision.errors import UserError, did_you_mean
 __all__ = ['apply_overrides', 'backbone_option', 'literal', 'load_config']
 
 # Read by the runner or by the tools, beside the arguments of mmengine's Runner.
-_MORE_TOP_LEVEL_KEYS = {'backbone_from', 'model_wrapper_cfg', 'custom_imports', 'compile',
-                        'find_unused_parameters', 'sync_bn', 'activation_checkpointing', 'efficient_conv_bn_eval'}  # fmt: skip
+_MORE_TOP_LEVEL_KEYS = {
+    'activation_checkpointing',
+    'backbone_from',
+    'compile',
+    'custom_imports',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+}
 _RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
 
