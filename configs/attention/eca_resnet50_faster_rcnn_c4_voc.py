@@ -7,15 +7,10 @@ The paper reports AP 48.4 / AP50 81 / AP75 50.9.
 Not trained yet.
 """
 
-_base_ = '../emanet/faster_rcnn_c4_voc.py'
+_base_ = './resnet50_faster_rcnn_c4_voc.py'
 
-_stages = dict(
-    type='mdvision.AttentionResNet',
-    depth=50,
-    stem='imagenet',
-    attention=[dict(type='EfficientChannelAttention', kernel_size=size) for size in (3, 5, 5, 7)],
-)
+_attention = [dict(type='EfficientChannelAttention', kernel_size=size) for size in (3, 5, 5, 7)]
 model = dict(
-    backbone=dict(_delete_=True, num_stages=3, out_indices=(2,), **_stages),
-    roi_head=dict(shared_head=dict(backbone=dict(_delete_=True, **_stages))),
+    backbone=dict(attention=_attention),
+    roi_head=dict(shared_head=dict(backbone=dict(attention=_attention))),
 )

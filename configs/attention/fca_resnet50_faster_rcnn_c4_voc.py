@@ -7,15 +7,10 @@ The paper reports AP 49.4 / AP50 82.3 / AP75 52.6.
 Not trained yet.
 """
 
-_base_ = '../emanet/faster_rcnn_c4_voc.py'
+_base_ = './resnet50_faster_rcnn_c4_voc.py'
 
-_stages = dict(
-    type='mdvision.AttentionResNet',
-    depth=50,
-    stem='imagenet',
-    attention=[dict(type='FrequencyChannelAttention', grid=grid) for grid in (56, 28, 14, 7)],
-)
+_attention = [dict(type='FrequencyChannelAttention', grid=grid) for grid in (56, 28, 14, 7)]
 model = dict(
-    backbone=dict(_delete_=True, num_stages=3, out_indices=(2,), **_stages),
-    roi_head=dict(shared_head=dict(backbone=dict(_delete_=True, **_stages))),
+    backbone=dict(attention=_attention),
+    roi_head=dict(shared_head=dict(backbone=dict(attention=_attention))),
 )

@@ -6,15 +6,7 @@ From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
 Not trained yet.
 """
 
-_base_ = '../_base_/detectors/faster_rcnn_voc.py'
+_base_ = './resnet50_faster_rcnn_voc.py'
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mdvision.AttentionResNet',
-        depth=50,
-        stem='imagenet',
-        attention=[dict(type='FrequencyChannelAttention', grid=grid) for grid in (56, 28, 14, 7)],
-        out_indices=(0, 1, 2, 3),
-    )
-)
+_attention = [dict(type='FrequencyChannelAttention', grid=grid) for grid in (56, 28, 14, 7)]
+model = dict(backbone=dict(attention=_attention))

@@ -6,15 +6,6 @@ From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
 Not trained yet.
 """
 
-_base_ = '../_base_/detectors/faster_rcnn_voc.py'
+_base_ = './resnet50_faster_rcnn_voc.py'
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mdvision.AttentionResNet',
-        depth=50,
-        stem='imagenet',
-        attention=dict(type='ShuffleAttention'),
-        out_indices=(0, 1, 2, 3),
-    )
-)
+model = dict(backbone=dict(attention=dict(type='ShuffleAttention')))

@@ -10,35 +10,11 @@ them.
 About 6 minutes on two CPU cores.
 """
 
-_base_ = [
-    '../_base_/datasets/fashion_mnist.py',
-    '../_base_/schedules/nano_diff_vit.py',
-    '../_base_/classification_runtime.py',
-]
+_base_ = './vit_nano_mnist.py'
 
-model = dict(
-    type='ImageClassifier',
-    backbone=dict(
-        type='mdvision.DiffViT',
-        attention='self',
-        image_size=28,
-        patch_size=7,
-        in_channels=1,
-        embed_dim=32,
-        hidden_dim=128,
-        depth=2,
-        num_heads=2,
-        drop_rate=0.1,
-    ),
-    neck=dict(type='mdvision.MLPLogits', in_channels=32, hidden_channels=128, num_classes=10),
-    head=dict(type='ClsHead', loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
-)
-
-train_dataloader = dict(
-    batch_size=128,
-    sampler=dict(shuffle=False),
-    dataset=dict(holdout=5000, holdout_seed=42),
-)
+data_preprocessor = dict(mean=[0.5 * 255], std=[0.5 * 255])
+_files = dict(type='mdvision.FashionMNIST', data_root='data/fashion_mnist')
+train_dataloader = dict(dataset=_files)
+val_dataloader = dict(dataset=_files)
+test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=30)
-# The authors' rate does not depend on the batch.
-auto_scale_lr = dict(enable=False, base_batch_size=128)

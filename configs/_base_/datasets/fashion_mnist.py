@@ -7,40 +7,10 @@ from the fashion-mnist repository of Zalando Research, packed or unpacked. The f
 MNIST's: keep the two in folders of their own. holdout and as_rgb as in mnist.py.
 """
 
-data_preprocessor = dict(num_classes=10, mean=[0.5 * 255], std=[0.5 * 255], to_rgb=False)
+_base_ = './mnist.py'
 
-train_pipeline = [dict(type='PackInputs')]
-test_pipeline = [dict(type='PackInputs')]
-
-train_dataloader = dict(
-    batch_size=128,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(
-        type='mdvision.FashionMNIST',
-        data_root='data/fashion_mnist',
-        split='train',
-        pipeline=train_pipeline,
-    ),
-)
-val_dataloader = dict(
-    batch_size=128,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(
-        type='mdvision.FashionMNIST',
-        data_root='data/fashion_mnist',
-        split='test',
-        pipeline=test_pipeline,
-    ),
-)
+data_preprocessor = dict(mean=[0.5 * 255], std=[0.5 * 255])
+_files = dict(type='mdvision.FashionMNIST', data_root='data/fashion_mnist')
+train_dataloader = dict(dataset=_files)
+val_dataloader = dict(dataset=_files)
 test_dataloader = val_dataloader
-
-val_evaluator = [dict(type='Accuracy', topk=(1,)), dict(type='mdvision.ClassificationLoss')]
-test_evaluator = val_evaluator
-val_cfg = dict()
-test_cfg = dict()
