@@ -39,6 +39,7 @@ _LAZY = {
     'MiniVOCDataset': 'mdvision.datasets.mini_voc_dataset',
     'PolyWarmupLR': 'mdvision.engine.schedulers',
     'RetinaNet': 'mdvision.detectors',
+    'RoIExtractor': 'mdvision.detectors',
     'ScheduledProbability': 'mdvision.datasets.scheduled_transform',
     'VOCDataset': 'mdvision.datasets.voc',
 }

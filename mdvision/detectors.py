@@ -1,117 +1,125 @@
 """MMDetection's detectors with necks and heads that fit themselves to the backbone.
 
 Every channel and stride of a neck or head that is ``None`` in the config is filled from what the backbone
-declares, so that another backbone is another line of a config and nothing else.
+declares, so that another backbone is another line of a config and nothing else. Written in a config as
+``type='mdvision.FasterRCNN'``; the bare names are MMDetection's.
 """
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from mmdet.models.detectors import FasterRCNN as HostFasterRCNN
 from mmdet.models.detectors import RetinaNet as HostRetinaNet
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.registry import MODELS
+from torch import Tensor
 
 from mdvision.errors import UserError
-from mdvision.models import SimplePyramid
-from mdvision.registry import MODELS
+from mdvision.registry import build_for_shapes
 
-__all__ = ['FasterRCNN', 'RetinaNet', 'fit_to_backbone']
+__all__ = ['FasterRCNN', 'RetinaNet', 'RoIExtractor', 'fit_to_backbone']
+
+_KEYS = ('in_channels', 'out_channels', 'strides', 'featmap_strides')
 
 
 def fit_to_backbone(detector: Mapping) -> dict:
     """The arguments of a detector with every ``None`` among its channels and strides filled.
 
-    ========================================================  ==========================================
-    key                                                       filled with
-    ========================================================  ==========================================
-    ``neck.in_channels``                                      the backbone's ``out_channels``
-    ``anchor_generator.strides`` of ``rpn_head``/``bbox_head``  strides of all maps of the neck
-    ``roi_head.bbox_roi_extractor.featmap_strides``           the same, without the extra levels of an FPN
-    ``in_channels`` of the heads, ``out_channels`` of the     ``neck.out_channels``, or the channels of the
-    extractor                                                 map where there is no neck
-    ``roi_head.bbox_head.in_channels`` after a shared head    the channels of its stage
-    ========================================================  ==========================================
+    ==========================================================  ==========================================
+    key                                                         filled with
+    ==========================================================  ==========================================
+    ``neck.in_channels``                                        the backbone's ``out_channels``
+    ``anchor_generator.strides`` of ``rpn_head``, ``bbox_head``  strides of all maps of the neck
+    ``roi_head.bbox_roi_extractor.featmap_strides``             the same, without the extra levels of an FPN
+    ``in_channels`` of the heads, ``out_channels`` of the       the neck's ``out_channels``, or the channels
+    extractor                                                   of the map where there is no neck
+    ``roi_head.bbox_head.in_channels`` after a shared head      the channels of its stage
+    ==========================================================  ==========================================
 
     Args:
-        detector: ``backbone``, ``neck`` and heads as configs; not changed.
+        detector: ``backbone``, ``neck`` and heads as configs; not changed. Necks of the kinds of FPN
+            (``start_level``, ``end_level``, ``num_outs``) and :class:`SimplePyramid` are understood.
 
     Raises:
         UserError: something is to be filled, but the backbone does not declare ``out_channels`` and
-            ``out_strides``, or gives no maps.
+            ``out_strides`` or gives no maps, or there is a list of necks.
     """
     filled = copy.deepcopy(dict(detector))
-    gaps = list(_gaps(filled))
+    heads = {name: filled.get(name) for name in ('neck', 'rpn_head', 'bbox_head', 'roi_head')}
+    gaps = list(_gaps(heads, ''))
     if not gaps:
         return filled
-    channels, strides = _declared(filled['backbone'], [name for _, _, name in gaps])
-    neck = filled.get('neck') or {}
-    values = dict(_values(neck, channels, strides))
-    shared_head = (filled.get('roi_head') or {}).get('shared_head')
-    if shared_head and shared_head.get('backbone'):
-        values['roi_head.bbox_head.in_channels'] = _declared(shared_head['backbone'], [])[0][-1]
+    names = ', '.join(f'{name}.{key}' for _, key, name in gaps)
+    channels, strides = _declared(filled['backbone'], names)
+    neck = filled.get('neck')
+    if isinstance(neck, Sequence):
+        raise UserError(f'{names}: with a list of necks these cannot be filled. Write them into the config.')
+    width, own, all_strides = _maps(neck, channels, strides)
+    values = dict(in_channels=width, out_channels=width, featmap_strides=own, strides=all_strides)
+    shared_head = (filled.get('roi_head') or {}).get('shared_head') or {}
     for node, key, name in gaps:
-        node[key] = values.get(name, values.get(key))
+        if name == 'neck' and key == 'in_channels':
+            node[key] = channels[-1] if _is_simple_pyramid(neck) else channels
+        elif name.startswith('roi_head.bbox_head') and key == 'in_channels' and shared_head.get('backbone'):
+            node[key] = _declared(shared_head['backbone'], f'{name}.{key}')[0][-1]
+        else:
+            node[key] = values[key]
     return filled
 
 
-def _gaps(detector: dict):
-    """``(dict, key, name)`` of every channel or stride that is None."""
-    roi_head = detector.get('roi_head') or {}
-    parts = {
-        'neck': (detector.get('neck'), ('in_channels',)),
-        'rpn_head': (detector.get('rpn_head'), ('in_channels',)),
-        'bbox_head': (detector.get('bbox_head'), ('in_channels',)),
-        'roi_head.bbox_head': (roi_head.get('bbox_head'), ('in_channels',)),
-        'roi_head.bbox_roi_extractor': (
-            roi_head.get('bbox_roi_extractor'),
-            ('out_channels', 'featmap_strides'),
-        ),
-    }
-    for name in ('rpn_head', 'bbox_head'):
-        generator = (detector.get(name) or {}).get('anchor_generator')
-        parts[f'{name}.anchor_generator'] = (generator, ('strides',))
-    for name, (node, keys) in parts.items():
-        for key in keys:
-            if isinstance(node, dict) and key in node and node[key] is None:
-                yield node, key, f'{name}.{key}'
-
-
-def _declared(backbone: dict, wanted: Sequence[str]) -> tuple[list[int], list[int]]:
-    with torch.device('meta'):
-        net = MODELS.build(copy.deepcopy(backbone))
-    channels, strides = (list(getattr(net, name, ())) for name in ('out_channels', 'out_strides'))
-    if not channels or len(channels) != len(strides):
-        maps = 'gives no feature maps' if channels else 'does not declare out_channels and out_strides'
-        raise UserError(
-            f'The backbone {type(net).__name__} {maps}, so {", ".join(wanted)} cannot be filled. Declare '
-            'both, as docs/add_a_backbone.md shows, or write these keys into the config.'
-        )
-    return channels, strides
-
-
-def _values(neck: dict, channels: list[int], strides: list[int]):
-    """What each key is filled with, given the type and the arguments of the neck."""
-    factors = _scale_factors(neck)
-    if factors:  # a pyramid from one map
-        own = [round(strides[-1] / factor) for factor in factors]
-        yield 'neck.in_channels', channels[-1]
+def _gaps(node: object, name: str) -> Iterator[tuple[dict, str, str]]:
+    """``(dict, key, name of the dict)`` of every channel or stride that is None."""
+    if isinstance(node, Mapping):
+        yield from ((node, key, name) for key in _KEYS if key in node and node[key] is None)
+        children = node.items()
     else:
-        own = strides[neck.get('start_level', 0) :] if neck else strides
-        yield 'neck.in_channels', channels
-    extra = max(neck.get('num_outs') or 0, len(own)) - len(own)
-    yield 'featmap_strides', own
-    yield 'strides', own + [own[-1] * 2 ** (i + 1) for i in range(extra)]
-    width = neck.get('out_channels', channels[-1])
-    yield 'in_channels', width
-    yield 'out_channels', width
+        children = enumerate(node) if isinstance(node, list | tuple) else ()
+    for key, child in children:
+        yield from _gaps(child, f'{name}.{key}'.lstrip('.'))
 
 
-def _scale_factors(neck: dict) -> Sequence[float]:
-    """Of a neck that makes several maps from one, given or by default; empty for other necks."""
-    if not str(neck.get('type')).endswith('SimplePyramid'):
-        return ()
-    return neck.get('scale_factors') or inspect.signature(SimplePyramid).parameters['scale_factors'].default
+def _declared(backbone: dict, wanted: str) -> tuple[list[int], list[int]]:
+    net = build_for_shapes(backbone)
+    channels, strides = (getattr(net, name, None) for name in ('out_channels', 'out_strides'))
+    lists = all(isinstance(value, Sequence) for value in (channels, strides))
+    if not lists or not strides or len(channels) != len(strides):
+        found = 'gives no feature maps' if lists and channels and not strides else (
+            f'does not declare a list of out_channels and one of out_strides, one number a map each (got '
+            f'{channels!r} and {strides!r})'
+        )  # fmt: skip
+        raise UserError(
+            f'The backbone {type(net).__name__} {found}, so {wanted} cannot be filled. Declare both, as '
+            'docs/add_a_backbone.md shows, or write these keys into the config.'
+        )
+    return list(channels), list(strides)
+
+
+def _is_simple_pyramid(neck: Mapping | None) -> bool:
+    kind = (neck or {}).get('type', '')
+    return (kind if isinstance(kind, str) else kind.__name__).endswith('SimplePyramid')
+
+
+def _maps(neck: Mapping | None, channels: list[int], strides: list[int]) -> tuple[int, list[int], list[int]]:
+    """Channels of the maps that the heads get, the strides of those with an input, and all strides."""
+    if not neck:
+        return channels[-1], strides, strides
+    kind = neck['type'] if not isinstance(neck['type'], str) else MODELS.get(neck['type'])
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    arguments = {**defaults, **neck}
+    if _is_simple_pyramid(neck):
+        own = [round(strides[-1] / factor) for factor in arguments['scale_factors']]
+    else:
+        start, end = arguments.get('start_level', 0), arguments.get('end_level', -1)
+        # As MMDetection's FPN: an end_level is included, -1 and the last one mean all.
+        own = strides[start : None if end in (-1, len(strides) - 1) else end + 1]
+    extra = max(arguments.get('num_outs') or 0, len(own)) - len(own)
+    return arguments['out_channels'], own, own + [own[-1] * 2 ** (i + 1) for i in range(extra)]
 
 
 class _Fitted:
@@ -121,11 +129,25 @@ class _Fitted:
         super().__init__(**fit_to_backbone(detector))
 
 
-@MODELS.register_module()
 class FasterRCNN(_Fitted, HostFasterRCNN):
     """MMDetection's ``FasterRCNN``; see :func:`fit_to_backbone` for what may be ``None``."""
 
 
-@MODELS.register_module()
 class RetinaNet(_Fitted, HostRetinaNet):
     """MMDetection's ``RetinaNet``; see :func:`fit_to_backbone` for what may be ``None``."""
+
+
+class RoIExtractor(SingleRoIExtractor):
+    """MMDetection's ``SingleRoIExtractor``, in float32 under mixed precision too.
+
+    MMDetection gives the boxes the type of the maps. In bfloat16 a corner beyond pixel 512 moves by up to two
+    pixels: a box of 16 pixels then overlaps itself by 0.88 on average, while its targets stay exact.
+    """
+
+    def forward(
+        self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None
+    ) -> Tensor:
+        """Maps and rois (R, 5: image index, x1, y1, x2, y2) -> (R, C, size, size), of the maps' type."""
+        with torch.autocast(rois.device.type, enabled=False):
+            wide = tuple(feat.float() for feat in feats)
+            return super().forward(wide, rois.float(), roi_scale_factor).to(feats[0].dtype)

@@ -11,6 +11,20 @@ own that name (mmdet has a ``VOCDataset`` too): they are reached by their full n
 ``type='mdvision.VOCDataset'``.
 """
 
-from mmengine.registry import MODELS
+import copy
+from collections.abc import Mapping
 
-__all__ = ['MODELS']
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+__all__ = ['MODELS', 'build_for_shapes']
+
+
+def build_for_shapes(cfg: Mapping) -> nn.Module:
+    """A module on the meta device, to look at its shapes; on the CPU where it cannot be built there."""
+    try:
+        with torch.device('meta'):
+            return MODELS.build(copy.deepcopy(cfg))
+    except (RuntimeError, NotImplementedError):  # it looks at the values of a tensor while it is built
+        return MODELS.build(copy.deepcopy(cfg))

@@ -273,6 +273,7 @@ def test_the_learning_rate_is_given_for_the_batch_of_the_config(config):
 
 def test_the_best_checkpoint_is_chosen_by_a_number_that_is_measured(config):
     wanted = dict(mmpretrain='accuracy/top1', mmdet='voc12/mAP50')[config.default_scope]
+    wanted = 'coco/mAP' if 'coco' in Path(config.filename).stem else wanted
     assert config.default_hooks.checkpoint.save_best == wanted
     metrics = config.val_evaluator if isinstance(config.val_evaluator, list) else [config.val_evaluator]
     kinds = [metric.type for metric in metrics]

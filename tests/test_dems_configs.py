@@ -18,8 +18,8 @@ from mdvision.engine.augmentation_hook import scheduled_transforms
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / 'configs' / 'dems_vit'
-# The short training for a CPU is tested with those of the other families.
-NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if not path.stem.endswith('_cpu'))
+# The short training for a CPU and the detector are tested with those of the other families.
+NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if not path.stem.endswith(('_cpu', '_voc')))
 FINETUNE = [name for name in NAMES if '_finetune_' in name]
 PRETRAIN = [name for name in NAMES if name not in FINETUNE]
 AT_256 = ('caltech101', 'imagenet')

@@ -2,10 +2,11 @@
 before torch and mmengine are imported."""
 
 import argparse
+import itertools
 import os
 import re
 
-__all__ = ['add_common_arguments', 'choose_device']
+__all__ = ['add_common_arguments', 'at_least', 'choose_device', 'keep_config']
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,14 +24,45 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher'
     )
-    parser.add_argument('--threads', type=int, help='CPU threads of each process (chosen by the cores)')
-    parser.add_argument('--workers', type=int, help='data workers of each process (chosen by the cores)')
+    parser.add_argument(
+        '--threads', type=at_least(1), help='CPU threads of each process (chosen by the cores)'
+    )
+    parser.add_argument(
+        '--workers', type=at_least(0), help='data workers of each process (chosen by the cores)'
+    )
     parser.add_argument(
         '--allow-partial', action='store_true', help='accept a checkpoint that matches only in part'
     )
     parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
     # torch.distributed.launch passes this one; torchrun sets LOCAL_RANK.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def at_least(least: int):
+    """The type of an argument that is a number of ``least`` or more."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f'expected at least {least}, got {value}')
+        return value
+
+    number.__name__ = 'number'
+    return number
+
+
+def keep_config(argv: list[str], **defaults: str) -> list[str]:
+    """The arguments with ``--amp CONFIG`` as ``--amp=DEFAULT CONFIG``, so that no switch swallows the config.
+
+    Args:
+        argv: the arguments.
+        defaults: of the switches that may stand without a value.
+    """
+    argv = list(argv)
+    for index, (word, following) in enumerate(itertools.pairwise(argv)):
+        if word[2:] in defaults and word.startswith('--') and following.endswith('.py'):
+            argv[index] = f'{word}={defaults[word[2:]]}'
+    return argv
 
 
 def choose_device(parser: argparse.ArgumentParser, device: str) -> None:

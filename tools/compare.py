@@ -13,7 +13,7 @@ from pathlib import Path
 # The clone's own code, even where another mdvision is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _arguments import choose_device
+from _arguments import at_least, choose_device, keep_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,7 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--budget', metavar='TIME', help='choose the epochs for this time: 45m, 2h, 1h30m')
     parser.add_argument('--work-dir', help='folder of the comparison (work_dirs/compare_CONFIG)')
-    parser.add_argument('--jobs', type=int, help='trainings at a time (one, or one for each GPU)')
+    parser.add_argument('--jobs', type=at_least(1), help='trainings at a time (one, or one for each GPU)')
     parser.add_argument('--redo', action='store_true', help='set runs with other settings aside')
     parser.add_argument('--no-speed', action='store_true', help='measure no speed at the end')
     parser.add_argument(
@@ -47,13 +47,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--device', default='auto', help="'auto' (GPUs if there are any), 'cpu', 'cuda' or 'cuda:1'"
     )
-    parser.add_argument('--threads', type=int, help='CPU threads of each training (chosen by the cores)')
-    parser.add_argument('--workers', type=int, help='data workers of each training (chosen by the cores)')
+    parser.add_argument(
+        '--threads', type=at_least(1), help='CPU threads of each training (chosen by the cores)'
+    )
+    parser.add_argument(
+        '--workers', type=at_least(0), help='data workers of each training (chosen by the cores)'
+    )
     parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
-    args = parser.parse_args(argv)
-    for name in ('jobs', 'threads'):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            parser.error(f'--{name}: expected at least 1, got {getattr(args, name)}')
+    args = parser.parse_args(keep_config(sys.argv[1:] if argv is None else argv, amp='fp16'))
     choose_device(parser, args.device)
     args.trainer = [sys.executable, str(Path(__file__).resolve().with_name('train.py'))]
     return args

@@ -10,7 +10,7 @@ from pathlib import Path
 # The clone's own code, even where another mdvision is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _arguments import choose_device
+from _arguments import at_least, choose_device
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -29,7 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override keys of all configs'
     )
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda' or 'cuda:1'")
-    parser.add_argument('--threads', type=int, help='CPU threads (chosen by torch)')
+    parser.add_argument('--threads', type=at_least(1), help='CPU threads (chosen by torch)')
     parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
     args = parser.parse_args(argv)
     choose_device(parser, args.device)

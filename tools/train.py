@@ -10,7 +10,7 @@ from pathlib import Path
 # The clone's own code, even where another mdvision is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _arguments import add_common_arguments, choose_device
+from _arguments import add_common_arguments, choose_device, keep_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -58,9 +58,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, help='random seed (randomness.seed of the config)')
     add_common_arguments(parser)
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if '--amp' in argv and argv[argv.index('--amp') + 1 :][:1] not in (['fp16'], ['bf16']):
-        argv[argv.index('--amp')] = '--amp=fp16'  # what follows it is the config
+    argv = keep_config(sys.argv[1:] if argv is None else argv, amp='fp16', ema='0.0002', resume='auto')
     args = parser.parse_args(argv)
     choose_device(parser, args.device)
     return args

@@ -55,3 +55,7 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=295, eta_min=1e-5, by_epoch=True, begin=5, end=300),
 ]
 auto_scale_lr = dict(base_batch_size=256)
+
+# With the smoothing of the training loss, so that the two can be compared.
+val_evaluator = [_base_.val_evaluator[0], dict(type='mdvision.ClassificationLoss', label_smoothing=0.1)]
+test_evaluator = val_evaluator

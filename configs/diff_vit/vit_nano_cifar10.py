@@ -49,3 +49,7 @@ train_dataloader = dict(
 train_cfg = dict(max_epochs=50)
 # The authors' rate does not depend on the batch.
 auto_scale_lr = dict(enable=False, base_batch_size=128)
+
+# With the smoothing of the training loss, so that the two can be compared.
+val_evaluator = [_base_.val_evaluator[0], dict(type='mdvision.ClassificationLoss', label_smoothing=0.1)]
+test_evaluator = val_evaluator

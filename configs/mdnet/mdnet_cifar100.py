@@ -59,3 +59,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(batch_size=128)
 test_dataloader = val_dataloader
+
+# With the smoothing of the training loss, whose targets sum to 1.001 and not to 1.
+val_evaluator = [_base_.val_evaluator[0], dict(type='mdvision.ClassificationLoss', label_smoothing=0.1)]
+test_evaluator = val_evaluator

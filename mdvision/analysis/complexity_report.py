@@ -13,15 +13,17 @@ from types import MethodType
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mdvision.console import import_host
+from mdvision.engine.classes import fill_num_classes
 from mdvision.engine.overrides import apply_overrides, backbone_option, load_config
 from mdvision.errors import UserError
 from mdvision.models.named import create_model, find_model
 from mdvision.models.named_table import NAMED
+from mdvision.registry import build_for_shapes
 
 from .complexity import KINDS, Complexity, count, measure
 
@@ -116,12 +118,13 @@ def report_on_config(path: str, size: tuple[int, int] | None = None, options: Se
     if scope in ('mmdet', 'mmpretrain'):
         import_host(scope)
     apply_overrides(cfg, list(options))
+    fill_num_classes(cfg)
     if not cfg.get('model'):
         raise UserError(f'{path} has no model = dict(...): expected a config of a classifier or a detector.')
     init_default_scope(scope)
     image = (cfg.model.get('backbone', {}).get('in_channels', 3), *(size or _image_size(cfg, path)))
     title = ' '.join([path, *options])
-    model = _build(cfg.model)
+    model = build_for_shapes(cfg.model)
     if not (hasattr(model, 'rpn_head') and hasattr(model, 'roi_head')):
         return _report(title, model, image, partial(_run, scope=scope))
     regions, training_regions = _regions(model)
@@ -150,14 +153,6 @@ def _report(title: str, model: nn.Module, image: tuple, forward=None, training_f
         ) from error
     except ValueError as error:  # a batch norm with one value a channel
         return Report(title, image, count(model, images, forward=forward), no_training=str(error))
-
-
-def _build(cfg: dict) -> nn.Module:
-    try:
-        with torch.device('meta'):
-            return MODELS.build(cfg)
-    except (RuntimeError, NotImplementedError):
-        return MODELS.build(cfg)  # one that looks at the values of a tensor while it is built
 
 
 # ---------------------------------------------------------------------------------------------- image size

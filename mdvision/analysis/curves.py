@@ -118,6 +118,8 @@ def headline_metrics(val_rows: Sequence[dict]) -> list[str]:
     """The few metrics to draw: the known headlines that are there, else the first four numbers."""
     keys = list(dict.fromkeys(key for row in val_rows for key in row if _is_number(row[key])))
     keys = [key for key in keys if key not in BOOKKEEPING and 'loss' not in key]
+    if 'coco/mAP' in keys and 'coco/bbox_mAP' in keys:  # the same number twice
+        keys.remove('coco/mAP')
     return ([key for key in HEADLINES if key in keys] or keys)[: len(METRIC_COLOURS)]
 
 

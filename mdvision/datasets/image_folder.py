@@ -22,7 +22,7 @@ from .class_folders import ENDINGS, class_names, compare_classes, image_files, n
 from .image_check import check_images
 from .public_data import check_choice, check_root
 
-__all__ = ['ImageFolder']
+__all__ = ['ImageFolder', 'check_splits']
 
 CHECKS = {'full': 'decode', 'header': 'header', 'none': 'none'}
 
@@ -66,7 +66,7 @@ class ImageFolder(BaseDataset):
         self._classes_given = classes is not None or 'classes' in (metainfo or {})
         if classes is None:
             classes = (metainfo or {}).get('classes')
-        _check_splits(root, split, self._classes_given)
+        check_splits(root, split, self._classes_given)
         super().__init__(
             ann_file='',
             data_root=str(root),
@@ -159,7 +159,8 @@ class ImageFolder(BaseDataset):
         return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}']
 
 
-def _check_splits(root: Path, split: str, classes_given: bool) -> None:
+def check_splits(root: Path, split: str, classes_given: bool) -> None:
+    """Raises UserError with the layout where the folder of the split, or that of train, is missing."""
     for part in dict.fromkeys((split, 'train')):
         if (root / part).is_dir() or (part == 'train' != split and classes_given):
             continue
@@ -169,8 +170,7 @@ def _check_splits(root: Path, split: str, classes_given: bool) -> None:
             f'ImageFolder: there is no folder {root / part}{why} (from {Path.cwd()}).{there}\n'
             f'  layout: {root}/train/CLASS/*.jpg, {root}/val/CLASS/*.jpg, perhaps {root}/test/CLASS/*.jpg, '
             'with the same folders CLASS in each\n'
-            f'  data elsewhere: --cfg-options train_dataloader.dataset.data_root=FOLDER '
-            'val_dataloader.dataset.data_root=FOLDER test_dataloader.dataset.data_root=FOLDER'
+            '  data elsewhere: --cfg-options data_root=FOLDER'
         )
 
 

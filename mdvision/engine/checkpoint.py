@@ -150,26 +150,34 @@ def load_backbone(model: nn.Module, path: str, min_match: float = 0.9) -> str:
         UserError: the file has no backbone, or one that matches less.
     """
     state_dict = read_checkpoint(path)['state_dict']
-    given = {key.removeprefix('module.'): value for key, value in state_dict.items()}
-    given = {key: value for key, value in given.items() if key.startswith('backbone.')}
+    given = _backbone_of({key.removeprefix('module.'): value for key, value in state_dict.items()})
     if not given:
         raise UserError(
             f'{path} holds no backbone: none of its {len(state_dict)} tensors has a name that begins '
             f'with "backbone." (the first: {next(iter(state_dict))}). Expected a checkpoint of a training of '
             'ours, or a file that tools/convert_weights.py wrote.'
         )
-    own = model.state_dict()
-    places = {key: key for key in own if key.startswith('backbone.')}
-    head = 'roi_head.shared_head.'
-    places |= {'backbone.' + key.removeprefix(head): key for key in own if key.startswith(head)}
-    wanted = {name: own[place] for name, place in places.items()}
     advice = (
         'Take a checkpoint whose model.backbone is that of this config, or allow a partial match with '
         '--allow-partial.'
     )
-    matched, line = match_weights(wanted, given, path, min_match, advice)
-    model.load_state_dict({places[name]: value for name, value in matched.items()}, strict=False)
+    own = model.state_dict()
+    matched, line = match_weights(_backbone_of(own), given, path, min_match, advice)
+    places = {key: _in_backbone(key) for key in own}
+    taken = {key: matched[name] for key, name in places.items() if name in matched}
+    model.load_state_dict(taken, strict=False)
     return line
+
+
+def _in_backbone(key: str) -> str | None:
+    """The name of a tensor within the backbone, for those of a C4 detector's shared head too."""
+    name = key.removeprefix('roi_head.shared_head.')
+    name = name if name == key else f'backbone.{name}'
+    return name if name.startswith('backbone.') else None
+
+
+def _backbone_of(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {_in_backbone(key): value for key, value in state_dict.items() if _in_backbone(key)}
 
 
 def match_weights(

@@ -15,13 +15,16 @@ def fill_num_classes(cfg: Config) -> int | None:
     """Set every ``num_classes=None`` of the model to the number of classes of the image folder, and say so.
 
     That is the number of folders in ``data_root/train``, or of the ``classes`` of the data set where it
-    names them. Without such a folder nothing is set, and the data set says what is missing.
+    names them.
 
     Args:
         cfg: changed in place, below ``model`` and in ``data_preprocessor``.
 
     Returns:
-        the number, or None where nothing was to be filled or no folder was found.
+        the number, or None where nothing was to be filled or there is no image folder.
+
+    Raises:
+        UserError: the folder is not there, with the layout that is expected.
     """
     parts = [cfg.get('model'), cfg.get('data_preprocessor')]
     unset = [node for part in parts for node in _dicts(part) if node.get('num_classes', 0) is None]
@@ -30,9 +33,12 @@ def fill_num_classes(cfg: Config) -> int | None:
         return None
     classes, source = dataset.get('classes') or (dataset.get('metainfo') or {}).get('classes'), 'classes='
     if not classes:
-        folder = Path(dataset.get('data_root') or '') / 'train'
-        if not dataset.get('data_root') or not folder.is_dir():
-            return None
+        from mdvision.datasets.image_folder import check_splits  # the host is needed from here on
+        from mdvision.datasets.public_data import check_root
+
+        root = Path(check_root('ImageFolder', dataset.get('data_root')))
+        check_splits(root, 'train', False)
+        folder = root / 'train'
         classes, source = class_names(folder), str(folder)
     for node in unset:
         node['num_classes'] = len(classes)

@@ -18,6 +18,7 @@ from mdvision.errors import UserError
 
 from .checkpoint import read_checkpoint
 from .classes import fill_num_classes
+from .coco_files import check_coco_files
 from .cpu import available_cores, plan_cpu
 from .distributed import launcher_of, local_processes, prepare_distributed
 from .dry_run import dry_run
@@ -98,6 +99,7 @@ def _prepare(args: argparse.Namespace) -> tuple[Config, str]:
     apply_overrides(cfg, args.cfg_options)
     drop_missing_tensorboard(cfg)
     fill_num_classes(cfg)
+    check_coco_files(cfg)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     on_gpu = is_cuda_available()
     if args.device not in ('auto', 'cpu') and not on_gpu:
@@ -186,6 +188,8 @@ def _check_data(runner: Runner) -> None:
             f'The training set has {len(loader.dataset)} images, which make no batch of '
             f'{runner.cfg.train_dataloader.batch_size}: 0 iterations. Lower train_dataloader.batch_size.'
         )
+    if runner.cfg.get('val_dataloader'):
+        _check_holdout(loader.dataset, runner.val_dataloader.dataset)
     classes = (getattr(loader.dataset, 'metainfo', None) or {}).get('classes')
     if not classes:
         return
@@ -200,18 +204,48 @@ def _check_data(runner: Runner) -> None:
             )
 
 
+def _check_holdout(training, validation) -> None:
+    """Images held out for validation must not be trained on."""
+    for ours in _parts(training):
+        for held in _parts(validation):
+            same = type(ours) is type(held) and getattr(ours, 'data_root', 0) == getattr(held, 'data_root', 1)
+            if not same or getattr(held, 'split', None) != 'val' or not getattr(held, 'holdout', 0):
+                continue
+            wanted = dict(split='train', holdout=held.holdout, holdout_seed=held.holdout_seed)
+            given = {key: getattr(ours, key) for key in wanted}
+            if given != wanted:
+                text = [', '.join(f'{k}={v!r}' for k, v in one.items()) for one in (wanted, given)]
+                raise UserError(
+                    'The validation is on held-out training images, which the training does not leave out: '
+                    f'expected {text[0]} in train_dataloader.dataset, got {text[1]}.'
+                )
+
+
+def _parts(dataset) -> list:
+    """The data sets in wrappers such as RepeatDataset and ConcatDataset."""
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    return [part for one in inner if one is not None for part in _parts(one)] or [dataset]
+
+
 def _check_schedule(cfg: Config) -> None:
-    """A cosine that ends before or after the training is most often one that was forgotten."""
+    """A schedule that ends before or after the training is most often one that was forgotten."""
     epochs = cfg.train_cfg.get('max_epochs')
     schedulers = cfg.get('param_scheduler') or []
     for index, scheduler in enumerate(schedulers if isinstance(schedulers, list) else [schedulers]):
-        if scheduler.get('T_max') is None or not scheduler.get('by_epoch', True) or 'end' in scheduler:
+        if not epochs or not scheduler.get('by_epoch', True):
             continue
-        end = scheduler.get('begin', 0) + scheduler.T_max
-        if epochs and end != epochs:
+        if scheduler.get('T_max') is not None:
+            end = scheduler.get('end', scheduler.get('begin', 0) + scheduler.T_max)
+            # One that leaves a rate above 0 may be meant to end early.
+            early = end < epochs and not (scheduler.get('eta_min') or scheduler.get('eta_min_ratio'))
+            what, keys = 'cosine schedule', 'T_max and .end'
+        else:
+            end, early = max(scheduler.get('milestones') or [0]) + 1, False
+            what, keys = 'step schedule', 'milestones'
+        if end > epochs or early:
             say(
-                f'note: the cosine schedule ends after epoch {end}, the training after {epochs} '
-                f'(param_scheduler.{index}.T_max, train_cfg.max_epochs)'
+                f'note: the {what} ends after epoch {end}, the training after {epochs} '
+                f'(param_scheduler.{index}.{keys}, train_cfg.max_epochs)'
             )
 
 
@@ -219,6 +253,11 @@ def _announce(runner: Runner, work_dir: Path) -> None:
     loader = runner.train_dataloader
     # Not loader.batch_size, which is None where a batch sampler makes the batches.
     batch = runner.cfg.train_dataloader.batch_size * runner.world_size
+    if batch > len(loader.dataset):
+        say(
+            f'note: the batch of {batch} is larger than the training set, so every update has '
+            f'{len(loader.dataset)} images and the rate of {batch}; lower train_dataloader.batch_size'
+        )
     say(
         f'{len(loader.dataset)} training images, {len(loader)} iterations of {batch} images an epoch; log, '
         f'config and checkpoints: {work_dir}'

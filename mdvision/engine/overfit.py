@@ -10,7 +10,9 @@ import copy
 import csv
 import datetime
 import io
+import os
 import shlex
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ from torch import nn
 from mdvision.console import import_host
 from mdvision.datasets import make_mini_voc
 from mdvision.errors import UserError
+from mdvision.registry import build_for_shapes
 
 from .overrides import apply_overrides, load_config
 from .report import hardware_name, package_versions
@@ -46,7 +49,7 @@ SMALL_WIDTH = 250  # pixels
 _RESNET = [dict(stage_blocks=(1, 1, 1, 1), base_channels=width) for width in (16, 32, 64)]
 SMALL_BACKBONES = {
     'AttentionResNet': _RESNET,
-    'EMANet': [dict(arguments, gate_reduction=4) for arguments in _RESNET],
+    'EMANet': [dict(_RESNET[0], gate_reduction=4, groups=(1, 2, 4, 4))],
     'AttentionMobileNetV2': [dict(width_mult=0.5)],
     'DEMSViTPyramid': [dict(embed_dim=96, num_heads=3, depth=3, window=2)],
     'DiffViT': [dict(embed_dim=96, hidden_dim=192, depth=4)],
@@ -60,6 +63,7 @@ def main(args: argparse.Namespace) -> None:
         UserError: one of them did not learn its images in the time given.
     """
     MMLogger.get_current_instance().setLevel('WARNING')  # it would list every parameter
+    sys.path.append(os.getcwd())  # a module of the user's, named in custom_imports, lies here
     if args.threads:
         torch.set_num_threads(args.threads)
     failed = []
@@ -113,6 +117,10 @@ def _append(
         ),
     )
     new = not path.exists()
+    if not new and path.read_text(encoding='utf-8').partition('\n')[0] != ','.join(row):
+        raise UserError(
+            f'--csv {path}: expected a table with the columns {", ".join(row)}; take another file.'
+        )
     with open(path, 'a', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, row, lineterminator='\n')
         if new:
@@ -228,11 +236,10 @@ def _drawn(folder: Path, size: tuple[int, int], seed: int):
 
 def _set_num_classes(node: object, number: int) -> None:
     """In every head but that of the proposals, which has no such key."""
-    if isinstance(node, dict):
-        if isinstance(node.get('num_classes'), int):
-            node['num_classes'] = number
-        for child in node.values():
-            _set_num_classes(child, number)
+    if isinstance(node, dict) and isinstance(node.get('num_classes'), int):
+        node['num_classes'] = number
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ():
+        _set_num_classes(child, number)
 
 
 def cut(cfg: Config, size: tuple[int, int]) -> tuple[int, int]:
@@ -250,6 +257,11 @@ def cut(cfg: Config, size: tuple[int, int]) -> tuple[int, int]:
         The new size.
     """
     model, factor = cfg.model, min(1.0, SMALL_WIDTH / size[0])
+    if model.type not in ('mdvision.FasterRCNN', 'mdvision.RetinaNet'):
+        raise UserError(
+            f'--small cuts mdvision.FasterRCNN and mdvision.RetinaNet, whose heads follow the neck; this is '
+            f'{model.type}. Leave --small out.'
+        )
     roi_head, neck = model.get('roi_head') or {}, model.get('neck')
     shared = (roi_head.get('shared_head') or {}).get('backbone')
     _cut_backbone([model.backbone, shared] if shared else [model.backbone])
@@ -267,7 +279,7 @@ def cut(cfg: Config, size: tuple[int, int]) -> tuple[int, int]:
         else:
             generator.scales = [scale * factor for scale in generator.scales]
     extractor = roi_head.get('bbox_roi_extractor') or {}
-    if extractor.get('type') == 'SingleRoIExtractor':
+    if 'finest_scale' in extractor or 'roi_layer' in extractor:
         extractor.finest_scale = extractor.get('finest_scale', 56) * factor
         extractor.roi_layer.sampling_ratio = 1
     if 'fc_out_channels' in (roi_head.get('bbox_head') or {}):
@@ -287,11 +299,10 @@ def _cut_backbone(backbones: list[dict]) -> None:
     """The same for all of them: a C4 detector has its last stage in a backbone of its own."""
     known = SMALL_BACKBONES.get(str(backbones[0]['type']).removeprefix('mdvision.'), [{}])
     for arguments in known:
-        tried = [copy.deepcopy(dict(backbone, **arguments)) for backbone in backbones]
+        tried = [dict(backbone, **arguments) for backbone in backbones]
         try:
-            with torch.device('meta'):
-                for backbone in tried:
-                    MODELS.build(backbone)
+            for backbone in tried:
+                build_for_shapes(backbone)
         except UserError:
             if arguments is known[-1]:
                 raise

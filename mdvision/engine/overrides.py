@@ -67,7 +67,8 @@ def apply_overrides(cfg: Config, overrides: list[str]) -> None:
         if not equals or not key:
             raise UserError(f'--cfg-options {override!r}: expected key=value.')
         if key.strip() == 'data_root':
-            _set_data_root(cfg, text.strip())
+            value = literal(text.strip())  # quoted or not; a folder may be called 2024
+            _set_data_root(cfg, value if isinstance(value, str) else text.strip())
         else:
             _set(cfg, key.strip(), literal(text.strip()))
 
@@ -85,8 +86,15 @@ def _set_data_root(cfg: Config, folder: str) -> None:
             f'--cfg-options data_root={folder}: this sets the one folder of all data sets, but {found}. '
             'Override train_dataloader.dataset.data_root and the others one by one.'
         )
+    (before,) = roots
     for dataset in datasets:
         dataset.data_root = folder
+    for split in ('val', 'test'):
+        metrics = cfg.get(f'{split}_evaluator') or []
+        for metric in metrics if isinstance(metrics, list) else [metrics]:
+            # COCO's own metric reads a file of the data set.
+            if str(metric.get('ann_file') or '').startswith(f'{before}/'):
+                metric.ann_file = f'{folder}/{metric.ann_file[len(before) + 1 :]}'
 
 
 def _datasets(dataset: dict | None):

@@ -14,6 +14,7 @@ import mmcv
 import numpy as np
 import torch
 from mmengine.dist import is_main_process
+from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -57,7 +58,8 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
         prefix, loop = 'test_', runner._test_loop
     # The numbers first: a picture that fails must not cost them.
     results = work_dir / f'{prefix}results.json'
-    seconds = time.time() - started
+    # Of a resumed training with what it took before.
+    seconds = time.time() - started + (getattr(runner, 'seconds_before', 0.0) if not prefix else 0.0)
     _write_results(runner, results, metrics, seconds, command)
     written = [results]
     if not prefix:
@@ -70,7 +72,8 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
                 say('\n' + metric.last_table)
             if isinstance(metric, DetectionMetric) and metric.last_voc is not None:
                 written += _write_confusions_and_curves(metric, work_dir, prefix)
-        sheet = _draw_sheet(runner, loop.dataloader.dataset, work_dir / f'{prefix}predictions.png')
+        with _averaged_weights(runner):
+            sheet = _draw_sheet(runner, loop.dataloader.dataset, work_dir / f'{prefix}predictions.png')
         written += [sheet] if sheet else []
     say('')
     for name, meaning in _HEADLINES.items():
@@ -89,6 +92,7 @@ def _short(path: Path) -> Path:
 _HEADLINES = {
     'voc12/mAP50': 'mAP at IoU 0.5 (VOC, area)',
     'voc07/mAP50': 'mAP at IoU 0.5 (VOC 2007, 11 points)',
+    'coco/bbox_mAP': 'mAP at IoU 0.5:0.95 (COCO, MMDetection)',
     'coco/mAP': 'mAP at IoU 0.5:0.95 (COCO)',
     'accuracy/top1': 'top-1 accuracy (%)',
     'loss': 'validation loss',
@@ -119,6 +123,19 @@ def _write_confusions_and_curves(metric: DetectionMetric, work_dir: Path, prefix
         draw_confusion_matrix(counts, classes, confusions.with_suffix('.png'), how),
         draw_pr_curves(voc, classes, curves.with_suffix('.png'), 'IoU ≥ 0.5 (VOC, area)'),
     ]
+
+
+@contextlib.contextmanager
+def _averaged_weights(runner: Runner):
+    """The weights that validation evaluated: mmengine has put those of the training back since."""
+    hooks = [hook for hook in runner.hooks if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model')]
+    for hook in hooks:
+        hook._swap_ema_parameters()
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook._swap_ema_parameters()
 
 
 def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path | None:

@@ -1,6 +1,7 @@
 """mmengine's runner, with a console for people and no silent faults."""
 
 import logging
+import time
 from pathlib import Path
 
 import torch
@@ -8,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as HostRunner
 from mmengine.runner.checkpoint import _load_checkpoint
@@ -44,6 +45,11 @@ class Runner(HostRunner):
     """
 
     min_match = 1.0
+    seconds_before = 0.0  # that the run took before it was resumed
+
+    def __init__(self, *args, **kwargs):
+        self._built = time.time()
+        super().__init__(*args, **kwargs)
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
@@ -83,6 +89,25 @@ class Runner(HostRunner):
             auto_scale_lr = dict(auto_scale_lr, base_batch_size=auto_scale_lr['base_batch_size'] / summed)
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
+    def _build_param_scheduler(self, scheduler, optim_wrapper: OptimWrapper) -> list[_ParamScheduler]:
+        """mmengine's, without warm-ups of a single step: those stay at their first, small rate for ever."""
+        schedulers = scheduler if isinstance(scheduler, list | tuple) else [scheduler]
+        kept = [one for one in schedulers if not self._is_too_short(one)]
+        return super()._build_param_scheduler(kept, optim_wrapper)
+
+    def _is_too_short(self, scheduler) -> bool:
+        kind = scheduler.get('type') if isinstance(scheduler, dict) else None
+        if kind not in ('LinearLR', 'mdvision.PolyWarmupLR') or 'end' not in scheduler:
+            return False
+        steps = scheduler['end'] - scheduler.get('begin', 0)
+        unit = 'epoch' if scheduler.get('by_epoch', True) else 'iteration'
+        if scheduler.get('convert_to_iter_based'):
+            steps, unit = int(steps * len(self.train_dataloader)), 'iteration'
+        if steps >= 2:
+            return False
+        say(f'note: the warm-up of {steps} {unit}{"s" * (steps != 1)} is left out: it needs two to rise')
+        return True
+
     def build_optim_wrapper(self, optim_wrapper) -> OptimWrapper | OptimWrapperDict:
         if isinstance(optim_wrapper, OptimWrapper | OptimWrapperDict):
             return optim_wrapper  # built and guarded before: resuming asks again
@@ -112,6 +137,7 @@ class Runner(HostRunner):
         if not is_main_process():
             return
         meta = dict(meta or {}, images_per_update=real_batch(self.cfg, self.world_size))
+        meta['seconds'] = self.seconds_before + time.time() - self._built
         save = super().save_checkpoint
         if '://' in str(out_dir):
             save(out_dir, filename, *args, meta=meta, **kwargs)
@@ -123,6 +149,7 @@ class Runner(HostRunner):
     def resume(self, filename: str, *args, **kwargs) -> None:
         super().resume(filename, *args, **kwargs)
         meta, batch = self._loaded_meta, real_batch(self.cfg, self.world_size)
+        self.seconds_before = meta.get('seconds', 0.0)
         before = meta.get('images_per_update', batch)
         if before != batch:
             say(

@@ -3,6 +3,7 @@
 import pytest
 from mmengine.config import Config
 
+from mdvision import UserError
 from mdvision.engine.classes import fill_num_classes
 
 
@@ -34,10 +35,21 @@ def test_the_classes_that_the_data_set_names_count(pictures):
     assert fill_num_classes(cfg) == 2
 
 
-@pytest.mark.parametrize(
-    'dataset', [dict(type='mdvision.ImageFolder', data_root='nowhere'), dict(type='mdvision.CIFAR10'), None]
-)
-def test_without_a_folder_nothing_is_filled(dataset):
+def test_a_folder_that_is_not_there_is_an_error_with_the_layout(tmp_path):
+    cfg = config(dict(type='mdvision.ImageFolder', data_root=str(tmp_path / 'nowhere')))
+    with pytest.raises(
+        UserError, match=r'(?s)there is no folder .*nowhere/train .*layout: .*data_root=FOLDER'
+    ):
+        fill_num_classes(cfg)
+
+
+def test_a_home_folder_is_expanded(pictures, monkeypatch):
+    monkeypatch.setenv('HOME', str(pictures.parent))
+    assert fill_num_classes(config(dict(type='mdvision.ImageFolder', data_root=f'~/{pictures.name}'))) == 3
+
+
+@pytest.mark.parametrize('dataset', [dict(type='mdvision.CIFAR10'), None])
+def test_without_an_image_folder_nothing_is_filled(dataset):
     cfg = config(dataset)
     assert fill_num_classes(cfg) is None
     assert cfg.model.head.num_classes is None

@@ -10,6 +10,7 @@ model = dict(
     neck=dict(in_channels=None),
     rpn_head=dict(in_channels=None, anchor_generator=dict(strides=None)),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=None, featmap_strides=None), bbox_head=dict(in_channels=None)
+        bbox_roi_extractor=dict(type='mdvision.RoIExtractor', out_channels=None, featmap_strides=None),
+        bbox_head=dict(in_channels=None),
     ),
 )

@@ -6,7 +6,7 @@ reaches the full rate in its last epoch and the cosine begins with it, so two ep
 
 Weight decay acts on every parameter, norms and biases too: the authors have a list of exceptions but
 do not use it. They train in mixed precision (fp16 with loss scaling), which --amp gives on a GPU;
-no gradient clipping, no average of weights. The batch must be even for mixup.
+no gradient clipping, no average of weights. Their mixup needs an even batch; the host's does not.
 """
 
 optim_wrapper = dict(

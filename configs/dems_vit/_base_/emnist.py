@@ -6,3 +6,7 @@ data_preprocessor = dict(mean=[0.5 * 255] * 3, std=[0.5 * 255] * 3)
 train_dataloader = dict(batch_size=256, dataset=dict(as_rgb=True, pipeline=_base_.resized))
 val_dataloader = dict(dataset=dict(as_rgb=True, pipeline=_base_.resized))
 test_dataloader = val_dataloader
+
+# With the smoothing of the training loss, so that the two can be compared.
+val_evaluator = [_base_.val_evaluator[0], dict(type='mdvision.ClassificationLoss', label_smoothing=0.1)]
+test_evaluator = val_evaluator

@@ -2,7 +2,7 @@
 
 Each batch is mixed in one of the two ways, each with probability 1/2, by one ratio for all its images.
 A target is 0.9 y + 0.1 / classes with the mixed labels y, and the loss its cross-entropy. The partner of
-an image is another one of the batch, drawn at random; the authors' is the one at its mirrored place.
+an image is drawn at random from the batch; the authors' is the one at its mirrored place.
 """
 
 model = dict(

@@ -134,6 +134,12 @@ def _rescale(scheduler: dict, before: int, after: int) -> dict:
         end = moved(min(scaled['end'], before)) if scaled['end'] < 10**6 else scaled['end']
         # One epoch cannot hold two schedules one after the other: the later then has no effect.
         scaled['end'] = max(end, moved(begin) + (0 if scheduler.get('convert_to_iter_based') else 1))
+    if 'gamma' in scaled:
+        # Where the steps cannot come closer together, each takes more.
+        step = scheduler.get('step_size', 1 if scheduler.get('type') == 'ExponentialLR' else None)
+        exact = step * after / before if step else 1.0
+        if exact < 1 or scheduler.get('type') == 'ExponentialLR':
+            scaled['gamma'] = scheduler['gamma'] ** (1 / exact)
     for length in ('T_max', 'total_iters', 'step_size', 'periods', 'restart_periods'):
         value = scaled.get(length)
         if isinstance(value, int | float):

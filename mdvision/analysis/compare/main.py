@@ -146,7 +146,7 @@ def _budget(
     timings = []
     for one in planned:
         command = [*args.trainer, one.variant.config, *arguments, '--seed', str(seeds[0])]
-        timings.append(probe(one.variant, one.cfg, folder / 'timing', command, slots))
+        timings.append(probe(one.variant, one.cfg, folder / '.timing', command, slots))
     epochs = choose_epochs(timings, len(seeds), seconds, slots.jobs, time.monotonic() - started)
     return dict(seconds=seconds, epochs=epochs, base=base, timings=[vars(timing) for timing in timings])
 

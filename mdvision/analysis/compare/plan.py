@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 import mdvision
 from mdvision.console import import_host
+from mdvision.engine.classes import fill_num_classes
 from mdvision.engine.overrides import apply_overrides, literal, load_config
 from mdvision.errors import UserError
 
@@ -39,6 +40,8 @@ class Variant:
 
     def __post_init__(self):
         folder = re.sub(r'[^\w.+-]+', '_', self.name).strip('_.')
+        if len(folder) > 80:  # names of files end at 255 bytes
+            folder = f'{folder[:70]}_{hashlib.sha256(folder.encode()).hexdigest()[:8]}'
         object.__setattr__(self, 'folder', folder or 'variant')
 
 
@@ -115,6 +118,11 @@ def parse_seeds(texts: Sequence[str]) -> list[int]:
         raise UserError(
             f'--seeds {" ".join(texts)}: expected how many, or the seeds themselves: 3, or 0 1 2.'
         )
+    if len(texts) == 1 and int(texts[0]) > 20:
+        raise UserError(
+            f'--seeds {texts[0]} asks for {texts[0]} seeds, from 0 on. Expected at most 20, or '
+            'the seeds themselves: --seeds 42 43 44.'
+        )
     seeds = list(range(int(texts[0]))) if len(texts) == 1 else [int(text) for text in texts]
     if not seeds or len(set(seeds)) < len(seeds):
         raise UserError(f'--seeds {" ".join(texts)}: expected at least one seed, each once.')
@@ -132,6 +140,7 @@ def resolve(variant: Variant) -> Config:
         import_host(cfg.default_scope)
     try:
         apply_overrides(cfg, list(variant.options))
+        fill_num_classes(cfg)
     except UserError as error:
         raise UserError(f'{variant.config}: {error}') from error
     if not cfg.get('train_cfg') or not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):

@@ -4,6 +4,7 @@ Source: EMANet's detector (Xsmile-love/pytorch-emanet-master, faster-rcnn).
 Shapes: R regions, n classes.
 """
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,7 +69,10 @@ class MaxPoolRoIExtractor(BaseModule):
     def forward(self, feature_maps: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         """Maps ((B, C, H, W),) and rois (R, 5: image index, x1, y1, x2, y2) -> (R, C, size, size)."""
         (feature_map,) = feature_maps
-        return roi_pool(feature_map, rois.to(feature_map), self.output_size, 1 / self.stride)
+        # torchvision has no 16-bit kernel on CPUs, and boxes rounded to 16 bits are other boxes.
+        wide = feature_map if feature_map.dtype == torch.float64 else feature_map.float()
+        pooled = roi_pool(wide, rois.to(wide), self.output_size, 1 / self.stride)
+        return pooled.to(feature_map.dtype)
 
 
 @MODELS.register_module()

@@ -1,0 +1,11 @@
+"""ResNet-18 Faster R-CNN with FPN on PASCAL VOC: 2007 + 2012 trainval to 2007 test.
+
+    python tools/train.py configs/attention/resnet18_faster_rcnn_voc.py
+
+From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
+Not trained yet.
+"""
+
+_base_ = './resnet50_faster_rcnn_voc.py'
+
+model = dict(backbone=dict(depth=18))

@@ -1,0 +1,11 @@
+"""MobileNetV2 Faster R-CNN with FPN on PASCAL VOC: 2007 + 2012 trainval to 2007 test.
+
+    python tools/train.py configs/lma/mobilenet_v2_faster_rcnn_voc.py
+
+From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
+Not trained yet.
+"""
+
+_base_ = './lma_mobilenet_v2_faster_rcnn_voc.py'
+
+model = dict(backbone=dict(attention=None))

@@ -1,0 +1,13 @@
+"""MobileNet, without MDNet's block, in Faster R-CNN with FPN on PASCAL VOC 2007 + 2012.
+
+    python tools/train.py configs/mdnet/mobilenet_faster_rcnn_voc.py
+
+From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
+Not trained yet.
+"""
+
+_base_ = '../_base_/detectors/faster_rcnn_voc.py'
+
+model = dict(
+    backbone=dict(_delete_=True, type='mdvision.CIFARMobileNet', stem='imagenet', out_indices=(1, 2, 3, 4))
+)
