@@ -1,5 +1,8 @@
 """Necks and heads take their channels and strides from the backbone."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -98,26 +101,106 @@ def test_a_detector_without_gaps_may_have_any_backbone():
 @pytest.mark.parametrize(
     'backbone, reason',
     [
-        (dict(type='ResNet', depth=18), 'ResNet does not declare out_channels and out_strides'),
+        (
+            dict(type='ResNet', depth=18),
+            'ResNet does not declare a list of out_channels and one of out_strides',
+        ),
         (dict(type='mdvision.DEMSViT'), 'DEMSViT gives no feature maps'),
     ],
 )
 def test_a_backbone_that_does_not_say_what_it_gives(backbone, reason):
-    with pytest.raises(mdvision.UserError, match=f'{reason}, so neck.in_channels, .* cannot be filled'):
+    with pytest.raises(mdvision.UserError, match=f'{reason}.*, so neck.in_channels, .* cannot be filled'):
         fit_to_backbone(dict(two_stage(), backbone=backbone))
 
 
-@pytest.mark.parametrize('kind', ['faster_rcnn', 'retinanet'])
-def test_the_config_of_a_new_backbone_is_the_backbone(kind, tmp_path):
-    """A module of the user's in a base of ours; the backbone of docs/add_a_backbone.md has two maps."""
-    root = mdvision.__path__[0] + '/../configs'
-    (tmp_path / 'leaf.py').write_text(
-        f"_base_ = '{root}/_base_/detectors/{kind}_voc.py'\n"
-        "model = dict(backbone=dict(_delete_=True, type='mdvision.AttentionResNet', depth=18, "
-        "stem='imagenet', out_indices=(1, 3)))\n"
-    )
-    with torch.device('meta'):
-        from mmdet.registry import MODELS
+def test_a_neck_may_leave_its_channels_to_its_default():
+    given = dict(two_stage(), backbone=PLAIN, neck=dict(type='mdvision.SimplePyramid', in_channels=None))
+    assert fit_to_backbone(given)['rpn_head']['in_channels'] == 256
 
-        model = MODELS.build(Config.fromfile(tmp_path / 'leaf.py').model)
-    assert model.neck.in_channels == [128, 512]
+
+@pytest.mark.parametrize(('end', 'strides'), [(2, [4, 8, 16]), (3, [4, 8, 16, 32]), (-1, [4, 8, 16, 32])])
+def test_the_last_level_of_an_fpn(end, strides):
+    fitted = fit_to_backbone(two_stage(end_level=end, num_outs=len(strides)))
+    assert fitted['rpn_head']['anchor_generator']['strides'] == strides
+    assert fitted['roi_head']['bbox_roi_extractor']['featmap_strides'] == strides
+
+
+def test_every_head_of_a_cascade_is_filled():
+    given = two_stage()
+    given['roi_head']['bbox_head'] = [dict(in_channels=None), dict(in_channels=None)]
+    assert fit_to_backbone(given)['roi_head']['bbox_head'] == [dict(in_channels=24)] * 2
+
+
+def test_a_list_of_necks_is_refused():
+    given = dict(two_stage(), neck=[dict(type='FPN', in_channels=None, out_channels=8, num_outs=5)])
+    with pytest.raises(mdvision.UserError, match='with a list of necks these cannot be filled'):
+        fit_to_backbone(given)
+
+
+def test_boxes_keep_their_corners_under_mixed_precision():
+    from mmdet.registry import MODELS
+
+    extractor = MODELS.build(
+        dict(
+            type='mdvision.RoIExtractor',
+            roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=1),
+            out_channels=4,
+            featmap_strides=[4],
+        )
+    )
+    maps = torch.randn(1, 4, 150, 250).bfloat16()
+    rois = torch.tensor([[0.0, 803.3, 411.7, 819.1, 430.2]])
+    exact = extractor((maps.float(),), rois)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = extractor((maps,), rois)
+    assert found.dtype == torch.bfloat16
+    assert (found.float() - exact).abs().max() <= 0.01 * exact.abs().max()  # rounding of the result only
+
+
+def test_max_pooling_of_regions_works_in_bfloat16():
+    extractor = mdvision.MaxPoolRoIExtractor(output_size=7, stride=16, out_channels=2)
+    maps, rois = torch.randn(1, 2, 40, 60).bfloat16(), torch.tensor([[0.0, 803.3, 411.7, 919.1, 530.2]])
+    found = extractor((maps,), rois)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found.float(), extractor((maps.float(),), rois))
+
+
+@pytest.mark.parametrize('kind', ['faster_rcnn', 'retinanet'])
+@pytest.mark.parametrize('reads_values', [False, True])
+def test_the_backbone_of_the_document_is_a_detector(kind, reads_values, tmp_path, monkeypatch):
+    """docs/add_a_backbone.md as it stands; many transformers read values of a tensor while they are built."""
+    root = Path(mdvision.__path__[0]).parent
+    code, leaf = re.findall(r'```(?:python)?\n(.*?)```', (root / 'docs/add_a_backbone.md').read_text(), re.S)[
+        :2
+    ]
+    module = f'backbone_of_a_user_{kind}_{reads_values}'
+    if reads_values:
+        code = code.replace('super().__init__(init_cfg)', 'super().__init__(init_cfg); torch.ones(1).item()')
+        code = 'import torch\n' + code
+    (tmp_path / f'{module}.py').write_text(
+        code.replace('MODELS.register_module()', 'MODELS.register_module(force=True)')
+    )
+    leaf = leaf.replace(
+        './_base_/detectors/faster_rcnn_voc.py', f'{root}/configs/_base_/detectors/{kind}_voc.py'
+    )
+    (tmp_path / 'leaf.py').write_text(leaf.replace('my_backbone', module).replace("'TinyNet')", "'TinyNet')"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from mmdet.registry import MODELS
+    from mmdet.structures import DetDataSample
+
+    config = Config.fromfile(tmp_path / 'leaf.py').model
+    config.neck.update(num_outs=2, start_level=0, out_channels=16)
+    if kind == 'retinanet':
+        config.neck.pop('add_extra_convs')
+        config.bbox_head.update(feat_channels=16, stacked_convs=1)
+    else:
+        config.rpn_head.feat_channels = config.roi_head.bbox_head.fc_out_channels = 16
+    model = MODELS.build(config)
+    assert model.neck.in_channels == [16, 32]
+    model.eval()
+    sample = DetDataSample(
+        metainfo=dict(img_shape=(64, 96), ori_shape=(64, 96), scale_factor=(1.0, 1.0), img_id=0)
+    )
+    with torch.no_grad():
+        (found,) = model.predict(torch.randn(1, 3, 64, 96), [sample])
+    assert found.pred_instances.bboxes.shape[1] == 4

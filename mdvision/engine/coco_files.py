@@ -27,8 +27,8 @@ def check_coco_files(cfg: Config) -> None:
                 names = ' and no '.join(str(root / name) for name in missing)
                 raise UserError(
                     f'CocoDataset ({split}): there is no {names} (from {Path.cwd()}).\n'
-                    '  get it from: https://cocodataset.org, 2017 train and val images and annotations; mdvision '
-                    'downloads no data\n'
+                    '  get it from: https://cocodataset.org, 2017 train and val images and annotations; '
+                    'mdvision downloads no data\n'
                     f'  layout: {root}/annotations/instances_train2017.json, {root}/train2017/*.jpg, and '
                     'val2017 likewise\n'
                     '  data elsewhere: --cfg-options data_root=FOLDER'

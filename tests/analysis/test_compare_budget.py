@@ -125,6 +125,18 @@ def test_a_warm_up_in_fractions_of_epochs_stays_exact_where_it_may():
     assert cfg.param_scheduler[0].end == 0.5
 
 
+@pytest.mark.parametrize('kind', ['StepLR', 'ExponentialLR'])
+def test_a_decay_of_every_epoch_decays_as_far(kind):
+    step = dict(step_size=1) if kind == 'StepLR' else {}
+    cfg = scaled([dict(type=kind, gamma=0.98, **step)], 300, 10)
+    assert cfg.param_scheduler[0].gamma == pytest.approx(0.98**30)
+
+
+def test_steps_that_still_fit_keep_their_factor():
+    cfg = scaled([dict(type='StepLR', step_size=30, gamma=0.1)], 120, 40)
+    assert (cfg.param_scheduler[0].step_size, cfg.param_scheduler[0].gamma) == (10, 0.1)
+
+
 def test_other_configs_keep_what_they_have():
     cfg = scaled([dict(type='MultiStepLR', milestones=[5])], 10, 10)
     assert cfg.param_scheduler[0].milestones == [5]

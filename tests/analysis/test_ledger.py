@@ -86,3 +86,19 @@ def test_a_config_is_found_by_model_and_data(configs):
     assert config_for(configs, 'net', 'CIFAR-10, from scratch') == 'configs/family/net_cifar10.py'
     assert config_for(configs, 'net', 'CIFAR-10, fine-tuned') == 'configs/family/net_finetune_cifar10.py'
     assert config_for(configs, 'other', 'CIFAR-10') is None
+
+
+@pytest.mark.parametrize(
+    ('options', 'changed'),
+    [
+        ('--cfg-options data_root=/x', False),
+        ('--cfg-options train_dataloader.dataset.data_root=/x', False),
+        ('--seed 1 --threads 1', False),
+        ('--ema 0.01', True),
+        ('--amp=bf16', True),
+        ('--backbone-from a.pth', True),
+        ('--cfg-options data_root=/x train_cfg.max_epochs=1', True),
+    ],
+)
+def test_which_options_change_what_is_trained(options, changed):
+    assert changes_recipe(f'python tools/train.py c.py {options}') == changed

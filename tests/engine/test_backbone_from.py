@@ -65,6 +65,22 @@ def test_the_last_stage_of_a_c4_detector_lies_in_its_head(classifier):
         assert torch.equal(own[name.replace('backbone.', 'roi_head.shared_head.')], given[name])
 
 
+def test_a_c4_detector_gives_its_last_stage_too(tmp_path):
+    torch.manual_seed(2)
+    shared = dict(type='mdvision.StageHead', backbone=narrow())
+    detector = Detector(narrow(num_stages=3, out_indices=(2,)), shared)
+    torch.save(dict(state_dict=detector.state_dict()), tmp_path / 'c4.pth')
+    model = Detector(narrow(out_indices=(0, 1, 2, 3)))
+    assert '100.0 %' in load_backbone(model, str(tmp_path / 'c4.pth'))
+    assert torch.equal(
+        model.backbone.layer4[0].conv1.weight, detector.roi_head.shared_head.layer4[0].conv1.weight
+    )
+    # A model that has the stage in both places gets it in both.
+    both = Detector(narrow(out_indices=(0, 1, 2, 3)), shared)
+    load_backbone(both, str(tmp_path / 'c4.pth'))
+    assert torch.equal(both.backbone.layer4[0].conv1.weight, both.roi_head.shared_head.layer4[0].conv1.weight)
+
+
 def test_another_backbone_is_an_error_unless_allowed(classifier):
     path, _ = classifier
     model = Detector(narrow(attention=dict(type='SqueezeExcite'), out_indices=(3,)))

@@ -3,7 +3,9 @@
 import pytest
 
 from mdvision import UserError
+from mdvision.engine.coco_files import check_coco_files
 from mdvision.engine.overrides import apply_overrides, literal, load_config
+from tests.data_sets import write_coco
 
 CONFIG = 'configs/emanet/faster_rcnn_minivoc.py'
 
@@ -109,3 +111,29 @@ def test_a_value_is_a_literal_or_the_text():
     assert (literal('1e-3'), literal('true'), literal('a b')) == (1e-3, True, 'a b')
     assert literal('dict(1)') == 'dict(1)'
     assert literal('list(a=1)') == 'list(a=1)'
+
+
+@pytest.mark.parametrize('folder', ['/my pictures/2024', "'/my pictures/2024'"])
+def test_the_data_root_may_be_quoted(folder):
+    cfg = load_config('configs/image_folder/resnet18.py')
+    apply_overrides(cfg, [f'data_root={folder}'])
+    assert cfg.train_dataloader.dataset.data_root == '/my pictures/2024'
+
+
+def test_the_data_root_of_coco_is_that_of_its_metric_too():
+    cfg = load_config('configs/emanet/faster_rcnn_coco.py')
+    apply_overrides(cfg, ['data_root=/elsewhere'])
+    assert cfg.val_dataloader.dataset.data_root == '/elsewhere'
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        assert evaluator[1].ann_file == '/elsewhere/annotations/instances_val2017.json'
+
+
+def test_absent_coco_files_are_named_with_their_source_and_layout(tmp_path):
+    cfg = load_config('configs/emanet/faster_rcnn_coco.py')
+    apply_overrides(cfg, [f'data_root={tmp_path}'])
+    with pytest.raises(UserError) as error:
+        check_coco_files(cfg)
+    for part in ('instances_train2017.json', 'cocodataset.org', 'layout:', 'data_root=FOLDER'):
+        assert part in str(error.value)
+    write_coco(tmp_path)
+    check_coco_files(cfg)

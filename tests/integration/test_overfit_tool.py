@@ -1,8 +1,18 @@
 """The learning test of detectors learns, and says so when one does not."""
 
+import csv
+
 import pytest
 
 from tests.running import ROOT, run_tool, start_tool
+
+
+def test_every_detector_config_has_passed():
+    with open(ROOT / 'configs' / 'overfit.csv', newline='', encoding='utf-8') as file:
+        rows = {row['config']: row for row in csv.DictReader(file)}
+    found = [*ROOT.glob('configs/*/*faster_rcnn*.py'), *ROOT.glob('configs/*/*retinanet*.py')]
+    assert set(rows) == {path.relative_to(ROOT).as_posix() for path in found}
+    assert all(float(row['mAP50']) >= 0.9 for row in rows.values())
 
 
 @pytest.mark.slow
