@@ -130,12 +130,10 @@ def missing_data(name: str, root: Path, missing: Sequence[str], source: str, lay
         layout: What is to lie in ``root``.
     """
     what = f'there is no folder {root}' if not root.is_dir() else f'files are missing in {root}'
-    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-    keys = ' '.join(f'{loader}.dataset.data_root=FOLDER' for loader in loaders)
     return UserError(
         f'{name}: {what} (from {Path.cwd()}).\n'
         f'  expected: {", ".join(missing)}\n'
         f'  get it from: {source}. mdvision downloads no data.\n'
         f'  layout: {layout}\n'
-        f'  data elsewhere: --cfg-options {keys}'
+        '  data elsewhere: --cfg-options data_root=FOLDER'
     )

@@ -15,6 +15,7 @@ from mdvision import ImageFolder, UserError
 from mdvision.console import import_host
 from mdvision.datasets import image_folder
 from mdvision.datasets.class_folders import read_pairs, shared_files
+from mdvision.engine.classes import fill_num_classes
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
 CLASSES = ('bird', 'cat', 'dog')
@@ -140,7 +141,7 @@ def test_pictures_outside_the_classes(folder):
 def test_missing_folders(folder, tmp_path):
     with pytest.raises(UserError, match=r'no folder .*none/train') as caught:
         ImageFolder(str(tmp_path / 'none'))
-    assert 'layout: ' in str(caught.value) and 'train_dataloader.dataset.data_root=' in str(caught.value)
+    assert 'layout: ' in str(caught.value) and '--cfg-options data_root=FOLDER' in str(caught.value)
     with pytest.raises(UserError, match=r'There are train, val\.'):
         ImageFolder(str(folder), split='test')
     with pytest.raises(UserError, match='data_root'):
@@ -262,12 +263,13 @@ def test_the_config_of_the_page_fits_the_folder(folder):
 
     root = Path(__file__).resolve().parents[2]
     blocks = re.findall(r'```python\n(.*?)```', (root / 'docs/your_data.md').read_text(), re.DOTALL)
-    (text,) = [block for block in blocks if 'image_folder.py' in block]
-    (folder / 'my_classifier.py').write_text(text.replace('./configs', f'{root}/configs'))
+    (text,) = [block for block in blocks if 'image_folder/resnet18.py' in block]
+    text = text.replace('./configs', f'{root}/configs').replace('data/pictures', str(folder))
+    (folder / 'my_classifier.py').write_text(text)
     cfg = Config.fromfile(folder / 'my_classifier.py')
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        assert loader.dataset.data_root == 'data/pictures'
-        assert DATASETS.build(dict(loader.dataset, data_root=str(folder))).metainfo['classes'] == CLASSES
+        assert DATASETS.build(loader.dataset).metainfo['classes'] == CLASSES
+    assert fill_num_classes(cfg) == len(CLASSES)
     assert cfg.data_preprocessor.num_classes == cfg.model.head.num_classes
     with torch.device('meta'):
         model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))

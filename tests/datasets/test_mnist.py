@@ -129,7 +129,7 @@ def test_absent_files(tmp_path):
     text = str(caught.value)
     assert f'there is no folder {tmp_path / "none"}' in text
     assert 'train-images-idx3-ubyte.gz' in text and 'train-labels-idx1-ubyte.gz' in text
-    assert 'Yann LeCun' in text and 'train_dataloader.dataset.data_root=' in text
+    assert 'Yann LeCun' in text and '--cfg-options data_root=FOLDER' in text
     assert not (tmp_path / 'none').exists()
     write(tmp_path, MNIST.files[True], IMAGES, LABELS)
     (tmp_path / 'train-labels-idx1-ubyte.gz').unlink()

@@ -3,8 +3,8 @@
     data/pictures/train/cat/*.jpg  train/dog/*.jpg
                   val/cat/*.jpg    val/dog/*.jpg
 
-A config of yours sets data_root in the three data sets and the number of classes in data_preprocessor and in
-the head of the model; see docs/your_data.md.
+configs/image_folder/resnet18.py, which builds on it, takes the number of classes from the folder: begin a
+config of yours with that one, see docs/your_data.md.
 """
 
 _base_ = './imagenet.py'
