@@ -3,7 +3,7 @@
     python tools/train.py configs/emanet/faster_rcnn_voc.py            # one GPU
     tools/dist_train.sh configs/emanet/faster_rcnn_voc.py 8            # eight
 
-12 epochs in batches of 2, see _base_/schedules/detector_1x.py. EMANet has no published weights, so the
+12 epochs in batches of 2, see _base_/detectors/train_1x.py. EMANet has no published weights, so the
 backbone starts from scratch with trainable batch norm; --backbone-from CHECKPOINT starts it with a
 classifier of ours.
 

@@ -139,7 +139,7 @@ def shrink_classifier(cfg: Config, data) -> None:
     fill_num_classes(cfg)
 
 
-def shrink_detector(cfg: Config, data, mini_voc: Path) -> None:
+def shrink_detector(cfg: Config, mini_voc: Path, data=None) -> None:
     cut(cfg, (DETECTOR_SIDE, DETECTOR_SIDE))
     is_coco = parts_of(cfg.val_dataloader.dataset)[0].type == 'CocoDataset'
     if not is_coco:
@@ -169,7 +169,7 @@ def small_config(name: str, data, mini_voc: Path, work_dir: Path) -> Config:
     cfg = Config.fromfile(ROOT / name)
     import_host(cfg.default_scope)
     if cfg.default_scope == 'mmdet':
-        shrink_detector(cfg, data, mini_voc)
+        shrink_detector(cfg, mini_voc, data)
     else:
         shrink_classifier(cfg, data)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures.bbox import bbox_overlaps
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
@@ -39,9 +39,11 @@ def data():
 
 @pytest.fixture
 def model():
-    """The model section of the config, with mmdet's names in scope."""
+    """The model section of the config, filled from its backbone, with mmdet's names in scope."""
+    from mdvision.detectors import fit_to_backbone
+
     init_default_scope('mmdet')
-    return Config.fromfile(CONFIG).model
+    return ConfigDict(fit_to_backbone(Config.fromfile(CONFIG).model))
 
 
 def check(got: torch.Tensor, want: torch.Tensor) -> None:

@@ -5,7 +5,7 @@ and large go by the area of an object's mask there. coco/mAP_s, _m and _l of our
 masks, go by that of its box; all other numbers agree.
 """
 
-_base_ = ['../models/faster_rcnn_fpn.py', '../datasets/coco.py', '../schedules/detector_1x.py']
+_base_ = ['../models/faster_rcnn_fpn.py', '../datasets/coco.py', './train_1x.py']
 
 val_evaluator = [
     dict(type='mdvision.DetectionMetric', print_table=False),

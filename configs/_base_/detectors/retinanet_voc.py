@@ -1,6 +1,6 @@
 """RetinaNet with FPN on PASCAL VOC, 12 epochs; a config of a backbone adds that backbone."""
 
-_base_ = ['../models/retinanet_fpn.py', '../datasets/voc0712.py', '../schedules/detector_1x.py']
+_base_ = ['../models/retinanet_fpn.py', '../datasets/voc0712.py', './train_1x.py']
 
 model = dict(bbox_head=dict(num_classes=20))
 # Half of Faster R-CNN's, as MMDetection has it.
