@@ -473,6 +473,18 @@ def test_a_detector_is_trained_and_evaluated_on_the_classes_of_its_model(detecto
                 assert tuple(data_set.metainfo.classes) == tuple(detector.classes)
 
 
+def test_every_backbone_with_maps_and_every_attention_has_a_detector_on_voc():
+    from mdvision.models import attention, backbones
+
+    models = [parsed(name).model.backbone for name in DETECTORS if name.endswith('_voc.py')]
+    # DEMSViT gives class tokens; DEMSViTPyramid is its form with maps.
+    wanted = set(backbones.__all__) - {'Backbone', 'DEMSViT'}
+    assert {model.type.removeprefix('mdvision.') for model in models} == wanted
+    text = str([dict(model) for model in models])
+    # MultiScaleAttention is what EMANet is made of.
+    assert all(name in text for name in set(attention.__all__) - {'MultiScaleAttention'})
+
+
 @pytest.mark.parametrize(
     'name, parameters',
     [
