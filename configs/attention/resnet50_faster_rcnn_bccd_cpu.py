@@ -3,7 +3,7 @@
     python tools/train.py configs/attention/resnet50_faster_rcnn_bccd_cpu.py
 
 As ../emanet/faster_rcnn_bccd_cpu.py in everything but the backbone, which has the same blocks and width. What
-both reached: docs/reproduce.md.
+both reached: docs/comparisons/bccd.md.
 """
 
 _base_ = '../emanet/faster_rcnn_bccd_cpu.py'

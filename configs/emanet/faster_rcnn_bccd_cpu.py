@@ -2,7 +2,7 @@
 
 python tools/train.py configs/emanet/faster_rcnn_bccd_cpu.py
 
-12 epochs in about six minutes on two cores; what it reached is in configs/README.md.
+12 epochs in about seven minutes on a core; what it reached, beside a ResNet: docs/comparisons/bccd.md.
 """
 
 _base_ = './faster_rcnn_bccd.py'
