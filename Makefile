@@ -12,7 +12,7 @@ INPUTS := requirements/lock.txt setup.py mdvision/version.py
 DEMO := configs/emanet/faster_rcnn_minivoc.py
 SEED ?= 0
 
-.PHONY: demo test test-faults lint setup clean
+.PHONY: demo test test-faults fault-table lint setup clean
 
 setup: $(VENV)/.complete
 
@@ -35,6 +35,9 @@ test: setup
 
 test-faults: setup
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'fuzz or kills'
+
+fault-table: setup
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q -m fault --fault-table
 
 lint: setup
 	$(BIN)/ruff check .

@@ -7,6 +7,15 @@ import pytest
 from mmengine.registry import DefaultScope
 
 import mdvision  # noqa: F401
+from tests.fault_table import FaultTable
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption('--fault-table', action='store_true', help='write the table in tests/README.md')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(FaultTable(config))
 
 
 @pytest.fixture(scope='session')

@@ -1,0 +1,101 @@
+"""The table of known faults in tests/README.md, made from what the marked tests gave.
+
+A test marked ``@pytest.mark.fault('1.17', 'D13')`` shows that these rows of faults.csv are mended. ``make
+fault-table`` runs every such test and writes the table; test_fault_table.py keeps it complete.
+"""
+
+import collections
+import csv
+import datetime
+import platform
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+__all__ = ['FaultTable', 'marked_tests', 'read_faults', 'written_table']
+
+HERE = Path(__file__).parent
+README = HERE / 'README.md'
+FAULTS = HERE / 'faults.csv'
+_BEGIN, _END = '<!-- faults: begin -->', '<!-- faults: end -->'
+_MARKED = pytest.StashKey[dict[str, set[str]]]()
+
+
+def read_faults() -> list[dict[str, str]]:
+    """Rows with ``id``, ``fault`` and ``why_not``, the reason why a row cannot be mended in mdvision."""
+    with FAULTS.open(newline='', encoding='utf-8') as file:
+        return list(csv.DictReader(file))
+
+
+def marked_tests(config: pytest.Config) -> dict[str, set[str]]:
+    """The tests that bear the mark of each row, such as ``engine/test_x.py::test_y``, of those collected."""
+    return config.stash[_MARKED]
+
+
+def written_table() -> dict[str, tuple[set[str], str]]:
+    """What README.md says: for each row its tests and what they gave."""
+    rows = {}
+    for line in README.read_text(encoding='utf-8').splitlines():
+        cells = [cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]]
+        if len(cells) == 4 and cells[0] not in ('row', '---'):
+            rows[cells[0]] = (set(re.findall(r'`([^`]+::[^`]+)`', cells[2])), cells[3])
+    return rows
+
+
+class FaultTable:
+    """Plugin that collects the marks; with ``--fault-table`` it writes what the marked tests gave."""
+
+    def __init__(self, config: pytest.Config):
+        config.stash[_MARKED] = collections.defaultdict(set)
+        self._results = collections.defaultdict(collections.Counter)
+
+    @pytest.hookimpl(tryfirst=True)  # before -m takes tests away
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        known = {row['id'] for row in read_faults()}
+        for item in items:
+            ids = [name for mark in item.iter_markers('fault') for name in mark.args]
+            if unknown := set(ids) - known:
+                raise pytest.UsageError(f'{item.nodeid}: faults.csv has no row {", ".join(sorted(unknown))}')
+            for name in ids:
+                config.stash[_MARKED][name].add(_short(item.nodeid))
+            if ids:
+                item.user_properties.append(('faults', ids))  # travels from the processes of xdist
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # What a test did, or that it did not come to it.
+        if report.when == 'call' or report.outcome != 'passed':
+            for name in dict(report.user_properties).get('faults', ()):
+                self._results[name][(_short(report.nodeid), report.outcome)] += 1
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if session.config.getoption('--fault-table') and not hasattr(session.config, 'workerinput'):
+            _write(self._results)
+
+
+def _short(nodeid: str) -> str:
+    return nodeid.partition('[')[0].removeprefix('tests/')
+
+
+def _write(results: dict[str, collections.Counter]) -> None:
+    lines = ['| row | fault | tests | result |', '|---|---|---|---|']
+    for row in read_faults():
+        given = results.get(row['id'], {})
+        tests = ', '.join(f'`{name}`' for name in sorted({name for name, _ in given}))
+        counts = collections.Counter()
+        for (_, outcome), count in given.items():
+            counts[outcome] += count
+        result = ', '.join(f'{count} {outcome}' for outcome, count in sorted(counts.items()))
+        if row['why_not']:
+            result = '; '.join(filter(None, (result, f'not mended here: {row["why_not"]}')))
+        cells = [row['id'], row['fault'], tests or '-', result or '**open**']
+        lines.append('| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |')
+    said = (
+        f'`make fault-table`, {datetime.date.today()}, Python {platform.python_version()}, '
+        f'torch {torch.__version__}, {platform.system()}, CPU.'
+    )
+    text = README.read_text(encoding='utf-8')
+    head, rest = text.split(_BEGIN)
+    tail = rest.split(_END)[1]
+    README.write_text('\n'.join([head + _BEGIN, said, '', *lines, _END + tail]), encoding='utf-8')
