@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from mdvision.analysis.compare import statistics
 from mdvision.analysis.compare.statistics import (
     SAME,
     interval_method,
@@ -45,6 +46,21 @@ def test_without_a_spread_there_is_no_interval_and_no_verdict():
     assert rounding.verdict == SAME and rounding.interval is None
 
 
+def test_what_is_spread_is_more_than_rounding():
+    assert summarise([1.0, 3.0]).deviation == pytest.approx(math.sqrt(2))
+    assert summarise([0.0, 1e-12]).interval is None  # absolute for small values
+    assert summarise([0.0, 1.5e-12]).interval is not None
+    assert summarise([1e6, 1e6 + 1e-7]).interval is None  # relative for large ones
+    assert summarise([1e6, 1e6 + 1e-5]).interval is not None
+
+
+@pytest.mark.parametrize('interval', [(0.0, 2.0), (-2.0, 0.0), (-1.0, 1.0)])
+def test_an_interval_that_touches_zero_is_no_difference(monkeypatch, interval):
+    monkeypatch.setattr(statistics, '_interval', lambda values: interval)
+    difference = paired_difference([2.0, 3.0], [1.0, 1.0])
+    assert (difference.verdict, difference.interval) == (SAME, interval)
+
+
 def test_values_of_different_numbers_of_seeds_are_no_pairs():
     with pytest.raises(ValueError):
         paired_difference([1.0, 2.0], [1.0])
@@ -57,6 +73,20 @@ def test_the_bootstrap_is_the_same_each_time_and_follows_skewed_values():
     mean = sum(values) / len(values)
     assert high - mean > mean - low > 0
     assert low >= 0  # no mean of a resample is below the least value
+
+
+@pytest.mark.parametrize(
+    ('values', 'quantile_of_t'),
+    # The 0.975 quantiles of Student's t with 5 and 9 degrees of freedom, from a printed table.
+    [([1.0, 2.0, 4.0, 4.5, 5.0, 9.0], 2.570582), ([float(x * x) for x in range(10)], 2.262157)],
+)
+def test_the_bootstrap_has_its_tails_where_hesterberg_puts_them(values, quantile_of_t):
+    count = len(values)
+    # Phi(-reach), the tail that makes the interval of normal values as wide as Student's.
+    tail = math.erfc(quantile_of_t * math.sqrt(count / (count - 1)) / math.sqrt(2)) / 2
+    means = np.random.default_rng(0).choice(values, (10_000, count)).mean(axis=1)
+    expected = np.quantile(means, [tail, 1 - tail])
+    np.testing.assert_allclose(summarise(values).interval, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +123,8 @@ def test_equal_variants_are_seldom_told_apart():
 
 
 def test_the_caption_names_the_method():
-    assert 'no interval' in interval_method(1)
+    assert interval_method(1) == 'one seed: no interval, so nothing can be told apart'
+    assert '2 degrees of freedom' in interval_method(3)
     assert '1 degree of freedom' in interval_method(2)
     assert '4 degrees of freedom' in interval_method(5)
     assert 'bootstrap of 10,000 resamples' in interval_method(6)

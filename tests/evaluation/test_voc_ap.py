@@ -1,5 +1,6 @@
 """VOC average precision: numbers worked out by hand, and a literal port of the devkit's loops."""
 
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -327,3 +328,38 @@ def test_iou_of_boxes_without_area_is_zero_without_a_warning():
     with np.errstate(all='raise'):
         assert box_iou(point, point).item() == 0.0
     assert box_iou(np.array([FIRST]), np.array([[5, 0, 15, 10]])).item() == pytest.approx(1 / 3)
+
+
+def test_iou_of_boxes_apart_of_tiny_ones_and_of_those_without_area():
+    boxes = np.array([[0, 0, 2, 2], [0.1, 0.1, 0.3, 0.3], [5, 5, 5, 5]], dtype=float)
+    others = np.array([[3, 3, 4, 4], [0.2, 0.1, 0.4, 0.3], [5, 5, 5, 5]], dtype=float)
+    expected = [[0, 0.04 / 4, 0], [0, 1 / 3, 0], [0, 0, 0]]
+    np.testing.assert_allclose(box_iou(boxes, others), expected, rtol=0, atol=1e-12)
+
+
+def test_boxes_of_small_integer_types_do_not_wrap_around():
+    image = image_of([(FIRST, 0.9, 0)], [(FIRST, 0, False)])
+    image |= {key: image[key].astype(np.uint8) for key in ('pred_boxes', 'gt_boxes')}
+    moved = {**image, 'pred_boxes': np.array([[200, 200, 250, 250]], dtype=np.uint8)}
+    moved['gt_boxes'] = np.array([[100, 100, 150, 150]], dtype=np.uint8)
+    assert evaluate_voc([image], 1).ap_area.tolist() == [1.0]
+    assert evaluate_voc([moved], 1).ap_area.tolist() == [0.0]
+
+
+def test_the_curve_of_a_class_with_one_object_reaches_recall_one():
+    result = evaluate_voc([image_of([(FIRST, 0.9, 0)], [(FIRST, 0, False)])], 1)
+    assert result.curves[0].recall.tolist() == [1.0]
+
+
+def test_labels_that_no_class_has_are_nowhere():
+    strangers = [(FIRST, 0.95, -1), (FAR, 0.94, 1), (FAR, 0.93, 7)]
+    result = evaluate_voc([image_of([*strangers, (FIRST, 0.9, 0)], [(FIRST, 0, False)])], 1)
+    assert result.pooled.precision.tolist() == [1.0]
+    assert result.num_detections.tolist() == [1]
+
+
+def test_without_any_object_the_mean_is_nan_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        result = evaluate_voc([image_of([(FIRST, 0.9, 0)])], 1)
+        assert np.isnan([result.mean_area, result.mean_11points]).all()
