@@ -4,12 +4,13 @@ import contextlib
 import importlib
 import io
 import logging
+import sys
 import warnings
 
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 
-__all__ = ['ConsoleFilter', 'import_host', 'quiet_third_parties', 'say']
+__all__ = ['ConsoleFilter', 'import_host', 'outlive_readers', 'quiet_third_parties', 'say']
 
 # Warnings of the hosts about their own code: nothing the user wrote causes them, or can change it.
 _HOST_NOISE = (
@@ -44,6 +45,35 @@ class ConsoleFilter(logging.Filter):
         if getattr(record, 'for_console', False):
             return True
         return record.module == 'logger_hook' and not text.startswith('Exp name')
+
+
+class _Unread(io.FileIO):
+    """A file whose writing cannot fail: what cannot be written is dropped."""
+
+    def write(self, data) -> int | None:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def outlive_readers() -> None:
+    """Let standard output and error never end a run: it goes on when nobody can read them any more.
+
+    The program behind a pipe may have ended (``2>&1 | tee log`` and Ctrl-C, which ends both), the
+    terminal may be closed, the file be on a full disk. The log file of the run has every line.
+    """
+    for name in ('stdout', 'stderr'):
+        stream = getattr(sys, name)
+        # Not one that was put there in its place, as tests and notebooks do.
+        if stream is None or stream is not getattr(sys, f'__{name}__'):
+            continue
+        with contextlib.suppress(OSError):
+            stream.flush()
+        lasting = io.BufferedWriter(_Unread(stream.fileno(), 'w', closefd=False))
+        setattr(sys, name, io.TextIOWrapper(
+            lasting, encoding=stream.encoding, errors=stream.errors, line_buffering=True,
+        ))  # fmt: skip
 
 
 def quiet_third_parties() -> None:

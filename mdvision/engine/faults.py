@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,24 +11,27 @@ from collections.abc import Callable
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, Registry
 
-from mdvision.console import quiet_third_parties
+from mdvision.console import outlive_readers, quiet_third_parties
 from mdvision.errors import UserError, did_you_mean
 
 from .checkpoint import use_safe_loading
 from .distributed import finish_distributed
 from .interruption import Interrupted
 from .runner import DivergedError
+from .signals import ending_at_once
 
 __all__ = ['run']
 
 
 def run(command: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
     """Run ``command`` and turn faults into one readable message; returns the exit status."""
+    outlive_readers()
     quiet_third_parties()
     use_safe_loading()
     try:
-        command(args)
-        finish_distributed()
+        with ending_at_once():
+            command(args)
+            finish_distributed()
     except UserError as error:
         if args.debug:
             raise
@@ -37,9 +41,11 @@ def run(command: Callable[[argparse.Namespace], None], args: argparse.Namespace)
         return 1
     except Interrupted as stopped:
         return 128 + stopped.signal  # as a shell reports a process that such a signal ended
-    except KeyboardInterrupt:
-        _complain('interrupted.' + ' Continue with --resume.' * hasattr(args, 'resume'))
-        return 130
+    except KeyboardInterrupt as stopped:
+        number = getattr(stopped, 'signal', signal.SIGINT)
+        advice = ' What was saved before is whole; continue with --resume.' * hasattr(args, 'resume')
+        _complain(f'{signal.Signals(number).name}: stopped at once.{advice}')
+        return 128 + number
     except Exception as error:
         if args.debug:
             raise

@@ -1,6 +1,8 @@
-"""Stopping on SIGTERM (Slurm, Kubernetes) and SIGINT (Ctrl-C) without losing what was trained."""
+"""Stopping a training that is told to, without losing what was trained."""
 
 import contextlib
+import datetime
+import math
 import os
 import signal
 import time
@@ -10,16 +12,19 @@ from pathlib import Path
 import torch.distributed as dist
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import EMAHook, Hook
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mdvision.console import say
 
 from .saving import INTERRUPTED
+from .signals import STOP_SIGNALS, ToldToStop, handling
 
 __all__ = ['Interrupted', 'train_until_told_to_stop']
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOP_KEY = 'mdvision_stop_at'
+_SAVED_KEY = 'mdvision_saved'
+_STOPPING = b'\nstopping after this update (Ctrl-C once more: at once, without saving)\n'
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -31,7 +36,9 @@ class Interrupted(Exception):  # noqa: N818
 
 
 def train_until_told_to_stop(runner: Runner) -> None:
-    """``runner.train()``; on SIGTERM or SIGINT it ends after the iteration, with a checkpoint to resume.
+    """``runner.train()``; told to stop by a signal it ends after the update, with a checkpoint to resume.
+
+    The signals are SIGTERM, SIGINT (Ctrl-C), SIGHUP (a closed terminal) and SIGUSR1.
 
     Raises:
         Interrupted: after the saving. A second Ctrl-C raises KeyboardInterrupt at once instead.
@@ -44,14 +51,21 @@ def train_until_told_to_stop(runner: Runner) -> None:
         except Interrupted:
             raise
         except Exception:
-            # Data workers get the signal as well; without them the next batch cannot come.
+            # A worker that was just starting may have died of the signal: the next batch cannot come then.
+            # Or another process has left the validation.
+            with contextlib.suppress(RuntimeError):
+                hook.is_told(runner, runner.iter)
             if hook.signal is None or hook.in_iteration:
                 raise
             hook.stop(runner)
 
 
 class _StopHook(Hook):
-    """Watches for the signal where a run may stop: after an iteration, an epoch, a validation batch."""
+    """Watches for the signal where a run may stop: after an update, an epoch, a validation batch.
+
+    With gradient accumulation an update is that of several iterations; between two updates there are
+    gradients that no checkpoint holds.
+    """
 
     priority = 'LOWEST'
 
@@ -64,31 +78,25 @@ class _StopHook(Hook):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        process = os.getpid()
-
-        def on_signal(number: int, frame: object) -> None:
-            if os.getpid() != process:  # a data worker, which inherited this
-                return
+        def on_signal(number: int) -> None:
             if self.signal is not None:
                 # Launchers pass on what the whole group has got already: only a later Ctrl-C is a new one.
                 if number == signal.SIGINT and time.monotonic() > self._told + 1:
-                    raise KeyboardInterrupt
+                    for repeated in STOP_SIGNALS:
+                        signal.signal(repeated, signal.SIG_IGN)
+                    raise ToldToStop(number)
                 return
             self.signal, self._told = number, time.monotonic()
             # torch would raise in the middle of an iteration when a worker dies of the same signal.
             if hasattr(signal, 'SIGCHLD'):
                 signal.signal(signal.SIGCHLD, lambda number, frame: None)
-            if is_main_process():
-                os.write(2, b'\nstopping after this iteration (Ctrl-C once more: at once, without saving)\n')
+            # The terminal may be closed, or the program behind the pipe be gone by the same Ctrl-C.
+            with contextlib.suppress(OSError):
+                if is_main_process():
+                    os.write(2, _STOPPING)
 
-        before = {}
-        with contextlib.suppress(ValueError):  # only the main thread may listen
-            before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
-        try:
+        with handling(on_signal):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def before_train(self, runner: Runner) -> None:
         self._position = dict(epoch=runner.epoch, iter=runner.iter)
@@ -102,45 +110,50 @@ class _StopHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self.in_iteration = False
-        self._position = dict(epoch=runner.epoch, iter=runner.iter + 1, batches_done=batch_idx + 1)
+        done = runner.iter + 1
+        self._position = dict(epoch=runner.epoch, iter=done, batches_done=batch_idx + 1)
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         if not by_epoch:
             self._position['batches_done'] = 0
         # The end of an epoch has steps of its own, after which it is over.
-        if self._told_to_stop(runner) and not (by_epoch and batch_idx + 1 == len(runner.train_dataloader)):
+        if self._may_stop(runner, done) and not (by_epoch and batch_idx + 1 == len(runner.train_dataloader)):
             self.stop(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             return
         self._position = dict(epoch=runner.epoch + 1, iter=runner.iter, validate_first=True)
-        if self._told_to_stop(runner):
+        if self._may_stop(runner, runner.iter):
             self.stop(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
         self._validating = True
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        if self.signal is not None:
+        # Here no process waits for another, and all of them have the same weights.
+        if self.is_told(runner, runner.iter) and _is_updated(runner, runner.iter):
             self.stop(runner)
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         self._validating = False
         self._position['validate_first'] = False
 
-    def _told_to_stop(self, runner: Runner) -> bool:
-        """Whether to stop here; several processes agree on an iteration, since none can go on alone."""
-        if get_world_size() == 1:
-            return self.signal is not None
-        store = dist.distributed_c10d._get_default_store()
-        if self.signal is not None:
-            # The others are at most one iteration ahead: the gradients of each are of all.
-            store.compare_set(_STOP_KEY, '', f'{runner.iter + 2} {int(self.signal)}')
-        if not store.check([_STOP_KEY]):
+    def _may_stop(self, runner: Runner, done: int) -> bool:
+        """Whether to stop after ``done`` iterations; several processes agree: none can go on alone."""
+        if not self.is_told(runner, done) or not _is_updated(runner, done):
             return False
-        last, number = map(int, store.get(_STOP_KEY).split())
-        self.signal = self.signal or number
-        return runner.iter >= last
+        return get_world_size() == 1 or done >= int(_store().get(_STOP_KEY).split()[0])
+
+    def is_told(self, runner: Runner, done: int) -> bool:
+        """Whether this process got a signal, which it tells the others, or another one did."""
+        if get_world_size() > 1:
+            if self.signal is not None:
+                # Another may be in the next update already; and beyond its end, when GPUs lag behind.
+                counts = _iterations_of_an_update(runner)
+                _store().compare_set(_STOP_KEY, '', f'{(done // counts + 2) * counts} {int(self.signal)}')
+            if _store().check([_STOP_KEY]):
+                self.signal = self.signal or int(_store().get(_STOP_KEY).split()[1])
+        return self.signal is not None
 
     def stop(self, runner: Runner) -> None:
         """Save and leave."""
@@ -148,8 +161,39 @@ class _StopHook(Hook):
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook.after_val_epoch(runner)
-        runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=dict(self._position))
+        # In a validation a process may come here alone: the main one may be waiting for its results.
+        with contextlib.nullcontext() if self._validating else _others_waiting():
+            runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=dict(self._position))
         name = signal.Signals(self.signal).name
         path = Path(runner.work_dir) / INTERRUPTED
         say(f'{name}: stopped after iteration {self._position["iter"]} and saved {path}; go on with --resume')
         raise Interrupted(self.signal)
+
+
+def _iterations_of_an_update(runner: Runner) -> int:
+    wrapper = runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    return math.lcm(*(one._accumulative_counts for one in wrappers))
+
+
+def _is_updated(runner: Runner, done: int) -> bool:
+    """Whether the gradients of all ``done`` iterations are in the weights."""
+    return done % _iterations_of_an_update(runner) == 0 or done == runner.max_iters
+
+
+def _store() -> dist.Store:
+    return dist.distributed_c10d._get_default_store()
+
+
+@contextlib.contextmanager
+def _others_waiting() -> Iterator[None]:
+    """Others do not end before the main process has saved: a launcher ends all when one has ended."""
+    try:
+        yield
+    finally:
+        if get_world_size() > 1:
+            with contextlib.suppress(RuntimeError):  # the process with the store may be gone
+                if is_main_process():
+                    _store().set(_SAVED_KEY, '1')
+                else:
+                    _store().wait([_SAVED_KEY], datetime.timedelta(minutes=10))

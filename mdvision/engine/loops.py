@@ -70,8 +70,9 @@ class _SkipOnce(Sampler):
         self._count = count
 
     def __iter__(self) -> Iterator:
+        # A generator: a loader with workers asks for two iterators and draws from the second.
         count, self._count = self._count, 0
-        return islice(iter(self._inner), count, None)
+        yield from islice(self._inner, count, None)
 
     def __len__(self) -> int:
         return len(self._inner)

@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as HostRunner
 from mmengine.runner.checkpoint import _load_checkpoint
+from torch.utils.data import DataLoader
 
 from mdvision.console import ConsoleFilter, say
 from mdvision.errors import UserError
@@ -23,6 +24,7 @@ from .log_lines import LoggerHook
 from .loops import EpochLoop
 from .progress import ProgressLog
 from .saving import CheckpointHook, write_whole
+from .signals import DeafWorker
 from .switches import real_batch
 
 __all__ = ['DivergedError', 'Runner']
@@ -70,6 +72,13 @@ class Runner(HostRunner):
         if isinstance(hook, dict) and hook.get('type') in ours:
             hook = dict(hook, type=ours[hook['type']])
         super().register_hook(hook, priority)
+
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
+        loader = HostRunner.build_dataloader(dataloader, *args, **kwargs)
+        if loader.num_workers and not isinstance(loader.worker_init_fn, DeafWorker):
+            loader.worker_init_fn = DeafWorker(loader.worker_init_fn)
+        return loader
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         kind = (loop.get('type'), loop.get('by_epoch')) if isinstance(loop, dict) else None
