@@ -91,3 +91,21 @@ def test_rows_sum_up_to_the_objects_and_columns_to_the_detections(seed):
     assert counts.sum(axis=1)[:-1].tolist() == np.bincount(objects, minlength=3).tolist()
     assert counts.sum(axis=0)[:-1].tolist() == np.bincount(labels, minlength=3).tolist()
     assert counts[-1, -1] == 0
+
+
+def test_many_equal_scores_keep_their_order():
+    # An unstable sort of more than 16 values would let another one come first.
+    for count in (17, 40, 300):
+        image = image_of([(A, 0.5, CAT), *[(A, 0.5, DOG)] * count], [(A, 2)])
+        assert confusion_matrix([image], 3)[2].tolist() == [1, 0, 0, 0]
+
+
+def test_float32_boxes_are_compared_in_float64():
+    box = np.array([[0, 0, 0.04958291, 2.4398108]], dtype=np.float32)
+    half = box * np.array([1, 1, 1, 0.5], dtype=np.float32)  # IoU 0.5; in float32 it comes out below
+    image = image_of([(A, 0.9, CAT)], [(A, CAT)]) | dict(pred_boxes=half, gt_boxes=box)
+    assert counts_of(image)[0] == [1, 0, 0]
+
+
+def test_the_counts_are_integers():
+    assert confusion_matrix([image_of()], 2).dtype == np.int64

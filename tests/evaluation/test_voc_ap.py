@@ -363,3 +363,14 @@ def test_without_any_object_the_mean_is_nan_without_a_warning():
         warnings.simplefilter('error')
         result = evaluate_voc([image_of([(FIRST, 0.9, 0)])], 1)
         assert np.isnan([result.mean_area, result.mean_11points]).all()
+
+
+def test_float32_boxes_are_compared_in_float64():
+    box = np.array([[0, 0, 0.04958291, 2.4398108]], dtype=np.float32)
+    half = box * np.array([1, 1, 1, 0.5], dtype=np.float32)  # IoU 0.5; in float32 it comes out below
+    image = image_of([(FIRST, 0.9, 0)], [(FIRST, 0, False)]) | dict(pred_boxes=half, gt_boxes=box)
+    assert evaluate_voc([image], 1).ap_area.tolist() == [1.0]
+    assert evaluate_voc([image | dict(pred_boxes=box, gt_boxes=half)], 1).ap_area.tolist() == [1.0]
+    wide = box.astype(np.float64)
+    for mixed in (dict(pred_boxes=half, gt_boxes=wide), dict(pred_boxes=wide, gt_boxes=half)):
+        assert evaluate_voc([image | mixed], 1).ap_area.tolist() == [1.0]
