@@ -2,25 +2,35 @@
 
 OpenCV decodes a garbled JPEG without an error and refuses a half-written one only when its turn comes. Three
 ways to look: ``'header'`` follows the structure of the whole file and decodes no JPEG or PNG, ``'decode'``
-decodes every pixel too, ``'none'`` reads only the size, where it is asked for. For JPEG both find the same
-faults; neither finds wrong bytes that happen to be valid code (no decoder reports those).
+lets OpenCV decode it too and hears what the decoder says, ``'none'`` reads only the size, where it is asked
+for. Some damage of a JPEG's header shows in the decoder only. Neither finds wrong bytes that happen to be
+valid code: no decoder reports those.
 """
 
+import contextlib
 import io
 import os
+import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mdvision.console import say
+
+from .decoding import decode_files
+
 __all__ = ['CHECKS', 'ImageFacts', 'SizeError', 'check_image', 'check_images', 'settle_size']
 
 CHECKS = ('decode', 'header', 'none')
 _ORIENTATION_TAG = 0x0112
+_MOST_PIXELS = 2**30  # that OpenCV reads
+_SILENCE = 10.0  # seconds of checking without a line about it
 
 _known: dict[tuple, 'ImageFacts'] = {}
 
@@ -29,8 +39,9 @@ _known: dict[tuple, 'ImageFacts'] = {}
 class ImageFacts:
     """One image file: size in pixels as stored, EXIF orientation 1..8, and what is wrong ('' when whole).
 
-    The orientation is 1 where OpenCV does not obey it. TIFF files, which Pillow and OpenCV turn in any case,
-    have the size after turning and 1.
+    ``complaint`` is what the decoder said of a JPEG that it read nevertheless, '' for nothing: the pixels may
+    be garbled. The orientation is 1 where OpenCV does not obey it. TIFF files, which Pillow and OpenCV turn
+    in any case, have the size after turning and 1.
     """
 
     width: int = 0
@@ -38,6 +49,7 @@ class ImageFacts:
     orientation: int = 1
     sixteen_bit: bool = False
     fault: str = ''
+    complaint: str = ''
 
 
 class SizeError(ValueError):
@@ -49,21 +61,63 @@ class SizeError(ValueError):
 
 
 def check_images(paths: list[str], check: str) -> list[ImageFacts]:
-    """:func:`check_image` of every path, on a few threads; a file that has not changed is not read again."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter('ignore')  # Pillow warns of odd EXIF blocks, which harm nothing here
-        return list(pool.map(lambda path: _cached(path, check), paths))
+    """:func:`check_image` of every path, on several cores; a file that has not changed is not read again.
+
+    With ``'decode'`` OpenCV decodes every file too. What takes longer says so every ten seconds.
+    """
+    keys = [_state(path, check) for path in paths]
+    new = list(dict.fromkeys(key for key in keys if key is not None and key not in _known))
+    with _any_size(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        progress = _Progress(len(new), 'image files looked at')
+        found = []
+        for facts in pool.map(lambda key: check_image(key[0], check), new):
+            found.append(facts)
+            progress(1)
+    if check == 'decode':
+        whole = [index for index, facts in enumerate(found) if not facts.fault]
+        decoded = decode_files([new[index][0] for index in whole], _Progress(len(whole), 'images decoded'))
+        for index, (fault, said) in zip(whole, decoded, strict=True):
+            if fault:
+                found[index] = ImageFacts(fault=fault)
+            elif said:
+                found[index] = replace(found[index], complaint=said)
+    _known.update(zip(new, found, strict=True))
+    return [_known[key] if key else check_image(path, check) for key, path in zip(keys, paths, strict=True)]
 
 
-def _cached(path: str, check: str) -> ImageFacts:
+class _Progress:
+    """Says how far a long check is."""
+
+    def __init__(self, total: int, what: str):
+        self._total, self._what = total, what
+        self._count, self._said = 0, time.monotonic()
+
+    def __call__(self, count: int) -> None:
+        self._count += count
+        if time.monotonic() - self._said > _SILENCE:
+            self._said = time.monotonic()
+            say(f'{self._what}: {self._count:,} of {self._total:,}')
+
+
+def _state(path: str, check: str) -> tuple | None:
+    """What changes when the file does; None for one that cannot be looked at."""
     try:
         status = os.stat(path)
-    except OSError as error:
-        return ImageFacts(fault=f'cannot be read: {error.strerror}')
-    key = (os.path.abspath(path), status.st_mtime_ns, status.st_size, check)
-    if key not in _known:
-        _known[key] = check_image(path, check)
-    return _known[key]
+    except OSError:
+        return None
+    return os.path.abspath(path), status.st_mtime_ns, status.st_size, check
+
+
+@contextlib.contextmanager
+def _any_size() -> Iterator[None]:
+    """Pillow takes images above 179 megapixels for an attack, and warns of odd EXIF, which harms nothing."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def check_image(path: str, check: str) -> ImageFacts:
@@ -74,13 +128,15 @@ def check_image(path: str, check: str) -> ImageFacts:
             if not head:
                 return ImageFacts(fault='is empty (0 bytes)')
             file.seek(0)
-            return _facts(file, head, check)
+            with _any_size():
+                return _facts(file, head, check)
     except UnidentifiedImageError:
         if head.lstrip()[:1] == b'<':
             return ImageFacts(fault='is not an image: it begins like an HTML or XML page')
         return ImageFacts(fault='is not an image that can be recognised')
     except OSError as error:
-        return ImageFacts(fault=f'cannot be decoded: {error}')
+        reason = error.strerror and f'cannot be read: {error.strerror}'
+        return ImageFacts(fault=reason or f'cannot be decoded: {error}')
     except Exception as error:  # Pillow's parsers raise SyntaxError, struct.error and more for garbled files
         return ImageFacts(fault=f'cannot be decoded: {type(error).__name__}: {error}')
 
@@ -91,21 +147,45 @@ def _facts(file, head: bytes, check: str) -> ImageFacts:
         width, height = image.size
         # Pillow gives 16-bit colour PNGs as 8-bit: their header tells
         sixteen_bit = image.mode.startswith('I;16') or (kind == 'PNG' and head[24] == 16)
-        if check == 'header' and kind == 'PNG':
+        if check != 'none' and kind == 'PNG':
             image.verify()  # the checksum of every chunk; nothing else may be asked of the object
-        elif check == 'decode' or (check == 'header' and kind not in ('JPEG', 'MPO')):
+        elif check != 'none' and kind not in ('JPEG', 'MPO'):
             image.load()
         orientation = _orientation(image) if kind != 'PNG' else 1
     if kind == 'PNG':
         orientation = _png_orientation(file)
     if kind == 'WEBP' and not _opencv_turns_webp():
         orientation = 1
-    if check != 'none' and kind in ('JPEG', 'MPO'):
-        file.seek(0)
-        fault = _jpeg_fault(file.read())
-        if fault:
-            return ImageFacts(fault=fault)
+    fault = ''
+    if check != 'none':
+        if width * height > _MOST_PIXELS:
+            fault = f'has {width}x{height} pixels: OpenCV, which loads the images, reads at most 2**30'
+        elif kind in ('JPEG', 'MPO'):
+            file.seek(0)
+            fault = _jpeg_fault(file.read())
+        elif kind != 'PNG':
+            fault, sixteen_bit = _opencv_fault(file)
+    if fault:
+        return ImageFacts(fault=fault)
     return ImageFacts(width, height, orientation, sixteen_bit)
+
+
+def _opencv_fault(file) -> tuple[str, bool]:
+    """The fault of a TIFF, BMP, WebP and the like, and whether it has 16 bits: as OpenCV reads it.
+
+    Pillow reads floats, which OpenCV gives no colour, and takes 12-bit colour for 8-bit.
+    """
+    file.seek(0)
+    data = np.frombuffer(file.read(), np.uint8)
+    try:
+        if cv2.imdecode(data, cv2.IMREAD_COLOR) is None:
+            return 'is of a kind that OpenCV, which loads the images, cannot read', False
+        values = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH)
+        if values.dtype.kind == 'f':
+            return 'holds floating-point values, which OpenCV makes no picture of', False
+        return '', values.itemsize > 1
+    except cv2.error as error:
+        return f'cannot be decoded by OpenCV: {error.err or error}', False
 
 
 @cache

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
@@ -32,7 +31,7 @@ class ImageFolder(BaseDataset):
 
     The classes are the folders of ``data_root/train``, sorted, or ``classes``, in that order; every split
     must have exactly these. Names that begin with a dot are passed over, folders within a class are read
-    too. ``check`` is ``'header'`` (the structure of every file), ``'full'`` (every pixel too) or ``'none'``.
+    too. ``check`` is ``'full'`` (OpenCV decodes every file), ``'header'`` (its structure only) or ``'none'``.
     Grey, palette, RGBA and CMYK pictures are read as colour pictures, without their alpha. A 16-bit picture
     is an error, unless ``scale_16_bit=True``: then the loader's scaling is meant, value // 256. Splits other
     than train are compared with it: pictures in both are a warning. The rest goes to mmpretrain's
@@ -46,7 +45,7 @@ class ImageFolder(BaseDataset):
         data_root: str = '',
         split: str = 'train',
         classes: Sequence[str] | None = None,
-        check: str = 'header',
+        check: str = 'full',
         scale_16_bit: bool = False,
         show_summary: bool = True,
         test_mode: bool | None = None,
@@ -113,17 +112,16 @@ class ImageFolder(BaseDataset):
     def _check_files(self, paths: list[str], prefix: str) -> None:
         if self.check == 'none':
             return
-        broken, deep = [], []
+        broken, deep, damaged = [], [], []
         for path, facts in zip(paths, check_images(paths, CHECKS[self.check]), strict=True):
             name = path.removeprefix(prefix)
             if facts.fault:
                 broken.append(f'{name} {facts.fault}')
                 continue
-            bits = 16 if facts.sixteen_bit else _bits(path)
-            if not bits:
-                broken.append(f'{name} is of a kind that OpenCV, which loads the images, cannot read')
-            elif bits == 16:
+            if facts.sixteen_bit:
                 deep.append(name)
+            if facts.complaint:
+                damaged.append(f'{name} ({facts.complaint})')
         if broken:
             lines = ''.join(f'\n    {line}' for line in broken[:20])
             more = f'\n    ... and {len(broken) - 20} more' if len(broken) > 20 else ''
@@ -140,6 +138,11 @@ class ImageFolder(BaseDataset):
         if deep:
             self._warnings.append(
                 f'{prefix}: {len(deep)} images of 16 bits, read as value // 256: {named(deep, 5)}'
+            )
+        if damaged:
+            self._warnings.append(
+                f'{prefix}: {len(damaged)} damaged images that OpenCV reads nevertheless, perhaps with '
+                f'garbled pixels: {named(damaged, 5)}'
             )
 
     def _compare_with_train(self, folder: Path, paths: list[Path]) -> None:
@@ -218,12 +221,3 @@ def _find(folder: Path, classes: Sequence[str], source: str) -> tuple[list[tuple
             'folders, and an image in each; remove or rename what is not a class.'
         )
     return files, others
-
-
-def _bits(path: str) -> int:
-    """The bits of a value as OpenCV reads the file: 8, 16, or 0 for a kind that it cannot read as colour."""
-    if not path.lower().endswith(('.tif', '.tiff', '.ppm', '.pgm')):  # of these the ending says too little
-        return 8 if cv2.haveImageReader(path) else 0
-    if cv2.imread(path, cv2.IMREAD_COLOR) is None:
-        return 0
-    return 8 * cv2.imread(path, cv2.IMREAD_ANYDEPTH).itemsize

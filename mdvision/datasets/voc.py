@@ -38,8 +38,8 @@ class VOCDataset(BaseDetDataset):
     ``data_root`` holds ``JPEGImages``, ``Annotations`` and ``ImageSets``; ``ann_file`` is the split file in
     it. ``metainfo=dict(classes=(...))`` is required. ``box_base`` says how the files count pixels: 1 (the
     standard), 0, or ``'auto'``: 0 when a box of the split begins at 0, else 1. Objects named in
-    ``ignore_classes`` are left out; any other unknown name is an error. ``check_images`` is ``'header'``
-    (the structure of every image file), ``'decode'`` (every pixel too) or ``'none'``. ``filter_cfg`` takes
+    ``ignore_classes`` are left out; any other unknown name is an error. ``check_images`` is ``'decode'``
+    (OpenCV decodes every file), ``'header'`` (its structure only) or ``'none'``. ``filter_cfg`` takes
     mmdet's ``filter_empty_gt``, ``min_size`` (image side, pixels) and ``bbox_min_size``, for training only.
     ``data_prefix`` takes mmdet's ``sub_data_root``. The rest goes to mmdet's ``BaseDetDataset``.
 
@@ -59,7 +59,7 @@ class VOCDataset(BaseDetDataset):
         box_base: int | str = 'auto',
         ignore_classes: Sequence[str] = (),
         filter_cfg: dict | None = None,
-        check_images: str = 'header',
+        check_images: str = 'decode',
         show_summary: bool = True,
         data_prefix: dict | None = None,
         **kwargs,

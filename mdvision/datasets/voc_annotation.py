@@ -23,6 +23,7 @@ __all__ = [
     'parse_voc_xml',
     'read_split',
     'settle_box',
+    'shorten',
 ]
 
 COORDINATES = ('xmin', 'ymin', 'xmax', 'ymax')
@@ -138,8 +139,10 @@ def parse_voc_xml(path: str | os.PathLike) -> VOCAnnotation:
     except (LookupError, ValueError) as error:  # an encoding declaration that Python does not know
         raise AnnotationError(path, [Fault(f'malformed XML, {error}')]) from None
     if root.tag != 'annotation':
-        raise AnnotationError(path, [Fault(f'expected the root element <annotation>, got <{root.tag}>')])
-    faults: list[Fault] = []
+        raise AnnotationError(
+            path, [Fault(f'expected the root element <annotation>, got <{shorten(root.tag)}>')]
+        )
+    faults = _misplaced(root)
     objects = []
     for index, node in enumerate(root.findall('object'), 1):
         found = _parse_object(node, index, faults)
@@ -154,6 +157,32 @@ def parse_voc_xml(path: str | os.PathLike) -> VOCAnnotation:
     return VOCAnnotation(str(path), filename, width, height, tuple(objects))
 
 
+_PLACES = {'object': ('annotation',), 'bndbox': ('object', 'part'), 'xmin': ('bndbox',)}
+
+
+def _misplaced(root: ET.Element) -> list[Fault]:
+    """A fault for each way in which objects stand elsewhere or are spelt otherwise: they would vanish."""
+    found, nodes = {}, [(root, 0)]
+    while nodes:
+        parent, depth = nodes.pop()
+        for node in parent:
+            tag = node.tag if isinstance(node.tag, str) else ''  # a comment has a function for a tag
+            usual = tag.rpartition('}')[2].lower()
+            spelt = usual not in _PLACES or tag == usual
+            here = parent.tag in _PLACES.get(usual, (parent.tag,)) and not (usual == 'object' and depth)
+            if not (spelt and here):
+                found.setdefault(f'<{shorten(tag)}> in <{shorten(str(parent.tag))}>')
+            else:
+                nodes.append((node, depth + 1))
+    expected = 'expected objects as <object> directly in <annotation>, with <bndbox> and in it <xmin>; got '
+    return [Fault(expected + place) for place in found]
+
+
+def shorten(text: str, most: int = 60) -> str:
+    """A text of a file for a message: what is longer than ``most`` characters is cut."""
+    return text if len(text) <= most else f'{text[:most]}... ({len(text)} characters)'
+
+
 def _parse_object(node: ET.Element, index: int, faults: list[Fault]) -> VOCObject | None:
     """One object, or None after its faults were added to ``faults``."""
     before = len(faults)
@@ -162,6 +191,11 @@ def _parse_object(node: ET.Element, index: int, faults: list[Fault]) -> VOCObjec
         faults.append(Fault('expected a class name, got none', index, 'name'))
     box = node.find('bndbox')
     values = []
+    for field in ('name', 'difficult', *(f'bndbox/{field}' for field in COORDINATES)):
+        texts = list(dict.fromkeys((child.text or '').strip() for child in node.findall(field)))
+        if len(texts) > 1:
+            given = ' and '.join(shorten(repr(text)) for text in texts[:3])
+            faults.append(Fault(f'given more than once: {given}', index, field.rpartition('/')[2]))
     if box is None:
         faults.append(Fault('missing', index, 'bndbox'))
     else:
@@ -169,7 +203,7 @@ def _parse_object(node: ET.Element, index: int, faults: list[Fault]) -> VOCObjec
             text = box.findtext(field)
             value = _number(text)
             if value is None:
-                got = 'nothing' if text is None or not text.strip() else repr(text.strip())
+                got = 'nothing' if text is None or not text.strip() else shorten(repr(text.strip()))
                 faults.append(Fault(f'expected a finite number, got {got}', index, field))
             else:
                 values.append(value)
@@ -192,7 +226,9 @@ def _number(text: str | None) -> float | None:
 
 
 def _whole_positive(text: str | None) -> int | None:
-    return int(text) if text is not None and text.strip().isdecimal() and int(text) > 0 else None
+    if text is None or not text.strip().isdecimal():
+        return None
+    return int(text.strip()[:30]) or None  # more digits than any image has pixels; Python reads 4300
 
 
 def _flag(text: str | None) -> tuple[bool, str]:
@@ -202,7 +238,7 @@ def _flag(text: str | None) -> tuple[bool, str]:
     word = text.strip().lower()
     if word in ('0', '1'):
         return word == '1', ''
-    return word in ('true', 'yes'), repr(text.strip())
+    return word in ('true', 'yes'), shorten(repr(text.strip()))
 
 
 def settle_box(

@@ -19,6 +19,7 @@ from .voc_annotation import (
     parse_voc_xml,
     read_split,
     settle_box,
+    shorten,
 )
 from .voc_report import SplitReport
 
@@ -47,7 +48,7 @@ class VOCReader:
     ann_subdir: str = 'Annotations'
     box_base: int | str = 'auto'
     ignore_classes: tuple[str, ...] = ()
-    check_images: str = 'header'
+    check_images: str = 'decode'
     loader_turns: bool = True
     min_box_side: float = 0
     need_objects: bool = True
@@ -153,8 +154,8 @@ class VOCReader:
                     first.setdefault(item.name, f'{self._name(annotation.path)} object {item.index}')
         for name, count in unknown.most_common():
             hint = did_you_mean(name, self.classes)
-            self.report.fault('class', f'{name!r}: {count} objects, first {first[name]}.{hint}')
-        self.report.unknown = tuple(name for name, _ in unknown.most_common(NAMED_CLASSES))
+            self.report.fault('class', f'{shorten(repr(name))}: {count} objects, first {first[name]}.{hint}')
+        self.report.unknown = tuple(shorten(name) for name, _ in unknown.most_common(NAMED_CLASSES))
 
     def _settle_base(self, annotations: Iterable[VOCAnnotation]) -> int:
         """0 or 1, from ``box_base`` or the whole split; the summary says which and why."""
@@ -193,18 +194,18 @@ class VOCReader:
             if folder not in listings:
                 listings[folder] = _images_by_stem(folder)
             named = listings[folder].get(stem, [])
-            stated_exists = stated in listings[folder].get(Path(stated).stem, [])
+            stated_exists = bool(stated) and stated in listings[folder].get(Path(stated).stem, [])
             if named:
                 chosen = stated if stated in named else named[0]
                 if not chosen.endswith('.jpg'):
                     self.report.found('suffix', f'{self.img_subdir}/{chosen}')
                 if stated_exists and stated not in named:
-                    self.report.found('filename', f'{self._name(annotation.path)} ({stated})')
+                    self.report.found('filename', f'{self._name(annotation.path)} ({shorten(stated)})')
             elif stated_exists:
                 chosen = stated
-                self.report.found('renamed', f'{self._name(annotation.path)} ({stated})')
+                self.report.found('renamed', f'{self._name(annotation.path)} ({shorten(stated)})')
             else:
-                also = f' nor {stated}' if stated and Path(stated).stem != stem else ''
+                also = f' nor {shorten(stated)}' if stated and Path(stated).stem != stem else ''
                 self.report.fault(
                     'no image', f'{self._name(by_id)}.jpg (nor {", ".join(SUFFIXES[1:])}{also})'
                 )
@@ -237,6 +238,8 @@ class VOCReader:
             return None
         if facts.sixteen_bit:
             self.report.found('16 bit', self._name(image))
+        if facts.complaint:
+            self.report.found('damaged', f'{self._name(image)} ({facts.complaint})')
         stated = None if annotation.width is None else (annotation.width, annotation.height)
         corners = [(max(o.box[0], o.box[2]), max(o.box[1], o.box[3])) for o in annotation.objects]
         try:

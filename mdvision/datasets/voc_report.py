@@ -66,6 +66,7 @@ REPAIRS = {
 WARNINGS = {
     'orientation': 'images mirrored or turned upside down by EXIF: look whether their boxes fit the picture',
     '16 bit': '16-bit images: OpenCV keeps the high byte only, so dark data becomes nearly black',
+    'damaged': 'damaged images that OpenCV reads nevertheless, perhaps with garbled pixels',
 }
 
 

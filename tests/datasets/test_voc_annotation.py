@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mdvision.datasets import decoding, image_check
+from mdvision.datasets.decoding import decode_files
 from mdvision.datasets.image_check import ImageFacts, SizeError, check_image, check_images, settle_size
 from mdvision.datasets.voc_annotation import AnnotationError, BoxError, parse_voc_xml, read_split, settle_box
 from mdvision.errors import UserError
@@ -80,6 +82,55 @@ def test_parts_of_a_person_are_not_objects(tmp_path):
     part = '<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>'
     found = parse(tmp_path, xml(OBJECT.replace('</object>', f'{part}</object>')))
     assert [o.name for o in found.objects] == ['cat']
+
+
+MISPLACED = {
+    'in <objects>': (f'<objects>{OBJECT}</objects>', '<object> in <objects>'),
+    'upper case': (OBJECT.replace('object>', 'Object>'), '<Object> in <annotation>'),
+    'another name': (OBJECT.replace('object>', 'item>'), '<bndbox> in <item>'),
+    'box in upper case': (OBJECT.replace('bndbox>', 'BndBox>'), '<BndBox> in <object>'),
+    'object in an object': (OBJECT.replace('</object>', f'{OBJECT}</object>'), '<object> in <object>'),
+    'no bndbox': (OBJECT.replace('bndbox>', 'box>'), '<xmin> in <box>'),
+    'namespace': (f'<v:object xmlns:v="u">{OBJECT}</v:object>', '<{u}object> in <annotation>'),
+}
+
+
+@pytest.mark.fault('e2')
+@pytest.mark.parametrize('name', MISPLACED)
+def test_objects_that_stand_elsewhere_are_not_lost(tmp_path, name):
+    objects, got = MISPLACED[name]
+    with pytest.raises(AnnotationError) as caught:
+        parse(tmp_path, xml(objects))
+    assert got in str(caught.value)
+    assert str(tmp_path / 'a.xml') in str(caught.value)
+
+
+@pytest.mark.fault('e')
+def test_a_field_given_twice_with_different_values(tmp_path):
+    same = OBJECT.replace('<xmin>2</xmin>', '<xmin>2</xmin><xmin>2</xmin>')
+    assert parse(tmp_path, xml(same)).objects[0].box == (2, 3, 8, 9)
+    other = OBJECT.replace('<xmin>2</xmin>', '<xmin>2</xmin><xmin>5</xmin>')
+    with pytest.raises(AnnotationError, match="object 1, <xmin>: given more than once: '2' and '5'"):
+        parse(tmp_path, xml(other))
+
+
+@pytest.mark.fault('e')
+def test_long_values_are_cut_in_messages(tmp_path):
+    long = '1' * 5000
+    places = (f'<xmin>{long}</xmin>', f'<ymin>{"x" * 5000}</ymin>')
+    for place, usual in zip(places, ('<xmin>2</xmin>', '<ymin>3</ymin>'), strict=True):
+        with pytest.raises(AnnotationError, match=r'\.\.\. \(5002 characters\)') as caught:
+            parse(tmp_path, xml(OBJECT.replace(usual, place)))
+        assert len(str(caught.value)) < 400
+    assert parse(tmp_path, xml(size=f'<size><width>{long}</width><height>1</height></size>')).width > 10**20
+    with pytest.raises(AnnotationError) as caught:
+        parse(tmp_path, xml().replace('annotation', 'a' * 5000))
+    assert len(str(caught.value)) < 400
+
+
+def test_deep_nesting_is_no_fault_of_ours(tmp_path):
+    deep = '<x>' * 20000 + '</x>' * 20000
+    assert len(parse(tmp_path, xml(OBJECT + deep)).objects) == 1
 
 
 @pytest.mark.parametrize(
@@ -356,3 +407,90 @@ def test_settle_size_faults(facts, stated, corners, turns, kind, reason):
     with pytest.raises(SizeError, match=reason) as caught:
         settle_size(facts, stated, corners, turns)
     assert caught.value.kind == kind
+
+
+@pytest.mark.fault('D13')
+@pytest.mark.parametrize('check', ['header', 'decode'])
+def test_a_tiff_is_what_opencv_makes_of_it(tmp_path, picture, check):
+    path = tmp_path / 'a.tif'
+    cv2.imwrite(str(path), picture.astype(np.uint16) * 16)  # Pillow gives 12-bit colour as 8-bit
+    assert check_images([str(path)], check)[0].sixteen_bit
+    path = tmp_path / 'b.tif'
+    Image.fromarray(picture[..., 0].astype(np.float32)).save(path)
+    assert cv2.imread(str(path), cv2.IMREAD_COLOR) is None  # what the loader would find in mid epoch
+    assert check_images([str(path)], check)[0].fault
+    path = tmp_path / 'c.tif'
+    cv2.imwrite(str(path), picture.astype(np.float32))
+    assert cv2.imread(str(path), cv2.IMREAD_COLOR).mean() > 240  # and what it would train on
+    assert check_images([str(path)], check)[0].fault
+
+
+@pytest.mark.fault('D14')
+@pytest.mark.parametrize('check', ['header', 'none'])
+def test_images_above_179_megapixels_are_images(tmp_path, check):
+    path = tmp_path / 'a.png'
+    Image.new('1', (14000, 13000)).save(path)
+    facts = check_images([str(path)], check)[0]
+    assert (facts.width, facts.height, facts.fault) == (14000, 13000, '')
+    assert check_image(str(path), check) == facts
+    with pytest.raises(Image.DecompressionBombError):  # elsewhere Pillow is as it was
+        Image.open(path)
+
+
+def flipped_in_the_header(data):
+    """Flips of one bit in the tables of a JPEG that its structure does not show."""
+    for position in range(20, 600, 3):
+        garbled = bytearray(data)
+        garbled[position] ^= 4
+        yield bytes(garbled)
+
+
+@pytest.mark.fault('f')
+def test_what_the_decoder_refuses_is_found_before_training(tmp_path, picture):
+    paths, refused = [], []
+    for number, data in enumerate(flipped_in_the_header(encoded(picture))):
+        path = tmp_path / f'{number}.jpg'
+        path.write_bytes(data)
+        paths.append(str(path))
+        refused.append(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is None)
+    header = [bool(facts.fault) for facts in check_images(paths, 'header')]
+    decoded = [bool(facts.fault) for facts in check_images(paths, 'decode')]
+    assert 5 < sum(refused) < len(refused)
+    assert sum(header) < sum(refused)  # why the structure alone is not enough
+    assert decoded == [one or other for one, other in zip(refused, header, strict=True)]
+
+
+@pytest.mark.fault('f')
+def test_what_the_decoder_complains_of_is_kept_with_the_file(tmp_path, picture):
+    data = bytearray(encoded(picture))
+    good = tmp_path / 'good.jpg'
+    good.write_bytes(data)
+    data[-600:-500] = bytes(100)
+    bad = tmp_path / 'bad.jpg'
+    bad.write_bytes(data)
+    found = check_images([str(good), str(bad)], 'decode')
+    assert found[0] == ImageFacts(320, 240)
+    assert found[1].fault == '' and 'Corrupt JPEG data' in found[1].complaint
+    assert check_images([str(bad)], 'header')[0].complaint == ''
+
+
+def test_a_file_that_crashes_the_decoder_is_named_and_the_others_are_read(tmp_path, picture, monkeypatch):
+    """A stand-in for the decoder that dies at one file."""
+    (tmp_path / 'decoder.py').write_text(
+        'import json, os, sys\n'
+        'for path in json.load(sys.stdin):\n'
+        '    os._exit(3) if "bad" in path else print(json.dumps(["", ""]), flush=True)\n'
+    )
+    monkeypatch.setattr(decoding, '__file__', str(tmp_path / 'decoder.py'))
+    found = decode_files(['a', 'bad1', 'b', 'bad2'])
+    assert found == [('', ''), ('crashes the decoder (status 3)', '')] * 2
+
+
+def test_long_checks_say_how_far_they_are(tmp_path, picture, monkeypatch):
+    said = []
+    monkeypatch.setattr(image_check, 'say', said.append)
+    monkeypatch.setattr(image_check, '_SILENCE', 0.0)
+    path = tmp_path / 'a.jpg'
+    path.write_bytes(encoded(picture))
+    check_images([str(path)], 'decode')
+    assert said == ['image files looked at: 1 of 1', 'images decoded: 1 of 1']
