@@ -206,7 +206,8 @@ def _summary(own: list[dict], scale: float = 1) -> tuple[str, str]:
 def changes_recipe(command: str) -> bool:
     """Whether a training was given options that change what is trained.
 
-    Where the data lie changes nothing, nor does what ``tools/compare.py`` adds so that runs can be continued.
+    Where the data lie changes nothing, nor does what ``tools/compare.py`` once added so that runs could be
+    continued.
     """
     words = shlex.split(command)
     if {'--amp', '--auto-scale-lr', '--backbone-from', '--ema'} & {word.partition('=')[0] for word in words}:

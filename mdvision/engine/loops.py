@@ -7,6 +7,8 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
+from .fetching import seed_iteration
+
 __all__ = ['EpochLoop', 'remaining_batches']
 
 
@@ -48,6 +50,7 @@ class EpochLoop(EpochBasedTrainLoop):
         self.runner.model.train()
         first, self.skip = self.skip, 0
         for index, data_batch in enumerate(remaining_batches(self.dataloader, first), start=first):
+            seed_iteration(self.runner.seed, self._iter)
             self.run_iter(index, data_batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1

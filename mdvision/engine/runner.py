@@ -20,6 +20,7 @@ from mdvision.errors import UserError
 
 from .checkpoint import load_backbone, load_weights, read_checkpoint
 from .csv_log import CsvLogHook
+from .fetching import FetchingLoader, PlacingSampler
 from .log_lines import LoggerHook
 from .loops import EpochLoop
 from .progress import ProgressLog
@@ -74,8 +75,16 @@ class Runner(HostRunner):
         super().register_hook(hook, priority)
 
     @staticmethod
-    def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
-        loader = HostRunner.build_dataloader(dataloader, *args, **kwargs)
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """mmengine's; the random augmentation of an image depends on seed, epoch and image only."""
+        placed = seed is not None and isinstance(dataloader, dict) and isinstance(dataloader['sampler'], dict)
+        if placed:
+            dataloader = dict(dataloader, sampler=dict(type=PlacingSampler, sampler=dataloader['sampler']))
+        loader = HostRunner.build_dataloader(dataloader, seed, diff_rank_seed)
+        if placed:
+            FetchingLoader.convert(loader, seed)
         if loader.num_workers and not isinstance(loader.worker_init_fn, DeafWorker):
             loader.worker_init_fn = DeafWorker(loader.worker_init_fn)
         return loader

@@ -1,5 +1,6 @@
 """A training of milliseconds, to look at what happens around the steps."""
 
+import uuid
 from pathlib import Path
 
 import torch
@@ -72,7 +73,7 @@ def make_runner(
     cfg = dict(
         model=dict(type='ToyModel'),
         work_dir=str(work_dir),
-        experiment_name=f'toy_{torch.randint(10**9, ()).item()}',
+        experiment_name=f'toy_{uuid.uuid4().hex}',
         train_dataloader=dict(
             batch_size=2, num_workers=0, dataset=dict(type='ToyData', size=8),
             sampler=dict(type='DefaultSampler', shuffle=True),

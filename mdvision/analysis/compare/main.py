@@ -62,8 +62,6 @@ def main(args: argparse.Namespace) -> None:
         arguments = ['--workers', str(workers), *(['--amp', args.amp] if args.amp else [])]
         if args.device != 'auto':
             arguments += ['--device', args.device]
-        for one in planned:
-            one.add(plan.repeatable(one.cfg))
         if args.budget:
             recorded['budget'] = _budget(args, folder, recorded, planned, seeds, arguments, slots)
             for one in planned:

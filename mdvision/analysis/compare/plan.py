@@ -19,8 +19,6 @@ from mdvision.errors import UserError
 
 __all__ = ['Variant', 'parse_seeds', 'plan_variants', 'resolve', 'settings_of']
 
-_HERE = 'mdvision.analysis.compare'
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -148,20 +146,6 @@ def resolve(variant: Variant) -> Config:
             f'{variant.config}: expected a config with a training and a validation to compare by.'
         )
     return cfg
-
-
-def repeatable(cfg: Config) -> tuple[str, ...]:
-    """Options that make the random numbers of an epoch those of its seed, so that a run can be continued."""
-    options = []
-    if is_epoch_based(cfg):
-        hooks = [*(cfg.to_dict().get('custom_hooks') or []), dict(type=f'{_HERE}.epoch_seed.EpochSeedHook')]
-        options.append(f'custom_hooks={hooks!r}')
-    loader = cfg.train_dataloader
-    if loader.get('num_workers', 0) and 'worker_init_fn' not in loader:
-        options.append('train_dataloader.persistent_workers=False')
-        init = dict(type=f'{_HERE}.epoch_seed.keep_epoch_seed')
-        options.append(f'train_dataloader.worker_init_fn={init!r}')
-    return tuple(options)
 
 
 def is_epoch_based(cfg: Config) -> bool:
