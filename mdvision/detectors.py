@@ -17,6 +17,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from mdvision.errors import UserError
+from mdvision.models import MaxPoolRoIExtractor
 from mdvision.registry import build_for_shapes
 
 __all__ = ['FasterRCNN', 'RetinaNet', 'RoIExtractor', 'fit_to_backbone']
@@ -130,7 +131,17 @@ class _Fitted:
 
 
 class FasterRCNN(_Fitted, HostFasterRCNN):
-    """MMDetection's ``FasterRCNN``; see :func:`fit_to_backbone` for what may be ``None``."""
+    """MMDetection's ``FasterRCNN``; see :func:`fit_to_backbone` for what may be ``None``.
+
+    A :class:`MaxPoolRoIExtractor` is told the size of the images.
+    """
+
+    def __init__(self, **detector):
+        super().__init__(**detector)
+        extractor = self.roi_head.bbox_roi_extractor
+        if isinstance(extractor, MaxPoolRoIExtractor):
+            # a bound method, so that a copy of the detector tells the copy of the extractor
+            self.backbone.register_forward_pre_hook(extractor.see_images)
 
 
 class RetinaNet(_Fitted, HostRetinaNet):

@@ -1,5 +1,6 @@
 """Necks and heads take their channels and strides from the backbone."""
 
+import copy
 import re
 from pathlib import Path
 
@@ -163,6 +164,48 @@ def test_max_pooling_of_regions_works_in_bfloat16():
     found = extractor((maps,), rois)
     assert found.dtype == torch.bfloat16
     assert torch.equal(found.float(), extractor((maps.float(),), rois))
+
+
+@pytest.mark.fault('F1')
+@pytest.mark.parametrize(
+    'image, stride, corner',
+    [
+        ((96, 106), None, 20 + 5),  # x: 70 * 7 / 106 = 4.6, y: 38 * 6 / 96 = 2.4, rounded and included
+        ((96, 106), 16, 20 + 4),  # 70 / 16 = 4.4
+        ((90, 112), None, 30 + 4),  # x: 70 / 16 = 4.4, y: 38 * 6 / 90 = 2.53
+        ((96, 112), None, 20 + 4),
+    ],
+)
+def test_regions_are_scaled_by_size_of_the_map_over_size_of_the_image_on_each_axis(image, stride, corner):
+    """As the authors, unless a stride is given. Each map is 6 x 7, its value 10 y + x."""
+    extractor = mdvision.MaxPoolRoIExtractor(output_size=1, out_channels=1, stride=stride)
+    extractor.see_images(None, (torch.zeros(1, 3, *image),))
+    ramp = 10.0 * torch.arange(6)[:, None] + torch.arange(7)
+    found = extractor((ramp.expand(1, 1, 6, 7),), torch.tensor([[0.0, 0, 0, 70, 38]]))
+    assert found.item() == corner
+
+
+@pytest.mark.fault('F1')
+def test_the_c4_detector_tells_its_extractor_the_size_of_the_images():
+    from mmdet.registry import MODELS
+
+    config = Config.fromfile(Path(mdvision.__path__[0]).parent / 'configs/emanet/faster_rcnn_c4_voc.py').model
+    narrow = dict(base_channels=16, stage_blocks=(1, 1, 1, 1), gate_reduction=4, groups=(1, 2, 4, 4))
+    config.backbone.update(narrow)
+    config.roi_head.shared_head.backbone.update(narrow)
+    model = MODELS.build(config).eval()
+    extractor = model.roi_head.bbox_roi_extractor
+    regions = torch.tensor([[0.0, 0, 0, 70, 70]])
+    with pytest.raises(mdvision.UserError, match=r"'mdvision.FasterRCNN'.*bbox_roi_extractor.stride"):
+        extractor((torch.zeros(1, 256, 6, 7),), regions)
+    copied = copy.deepcopy(model)
+    images = torch.zeros(3, 600, 590, dtype=torch.uint8)
+    inputs = model.data_preprocessor(dict(inputs=[images], data_samples=None))['inputs']
+    with torch.no_grad():
+        maps = copied.extract_feat(inputs)
+    assert maps[0].shape[-2:] == (38, 37)
+    assert tuple(copied.roi_head.bbox_roi_extractor.image_size) == (600, 590)  # not padded
+    assert extractor.image_size is None
 
 
 @pytest.mark.parametrize('kind', ['faster_rcnn', 'retinanet'])

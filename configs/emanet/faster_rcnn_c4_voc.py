@@ -11,10 +11,11 @@ at 1e-4, prediction at score 0.02 and NMS 0.5. A detector checkpoint of theirs b
 with the converter 'emanet50_c4_detector'.
 
 What differs, since mmdet's own parts do the work: images keep their shape and are padded at the
-right and bottom; the colour augmentation is mmdet's; the sampler does not repeat proposals to reach
-600; the backbone and its batch norm are trained from the start (the authors freeze the backbone for
-50 epochs and keep batch norm in evaluation mode, which only makes sense from the VOC-trained weights
-they start with: then set norm_eval=True); the data is the official split. docs/deviations.md has the list.
+right and bottom (in training to 600 x 600, else to the largest of the batch); the colour
+augmentation is mmdet's; the sampler does not repeat proposals to reach 600; the backbone and its
+batch norm are trained from the start (the authors freeze the backbone for 50 epochs and keep batch
+norm in evaluation mode, which only makes sense from the VOC-trained weights they start with: then
+set norm_eval=True); the data is the official split. docs/deviations.md has the list.
 
 The paper reports AP 53.9 / AP50 84.8 / AP75 59.0 with 26.13 M parameters, which the groups of the
 CIFAR variant give with a 3x3 stem: stem='cifar_pool', groups='cifar'. The authors' committed files
@@ -37,7 +38,6 @@ model = dict(
         mean=[0.0, 0.0, 0.0],
         std=[255.0, 255.0, 255.0],
         bgr_to_rgb=True,
-        pad_size_divisor=16,
     ),
     backbone=dict(num_stages=3, out_indices=(2,), **_stages),
     rpn_head=dict(
@@ -58,9 +58,8 @@ model = dict(
     roi_head=dict(
         type='StandardRoIHead',
         shared_head=dict(type='mdvision.StageHead', backbone=_stages, stage=3),
-        bbox_roi_extractor=dict(
-            type='mdvision.MaxPoolRoIExtractor', output_size=14, stride=16, out_channels=None
-        ),
+        # Regions are scaled by size of the map / size of the image, as the authors; stride=16: by 1 / 16.
+        bbox_roi_extractor=dict(type='mdvision.MaxPoolRoIExtractor', output_size=14, out_channels=None),
         bbox_head=dict(
             type='BBoxHead',
             with_avg_pool=True,

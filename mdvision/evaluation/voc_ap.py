@@ -188,6 +188,11 @@ def _concatenate(parts: list, dtype: type) -> np.ndarray:
     return np.concatenate([np.zeros(0), *parts]).astype(dtype)
 
 
+def _count(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """How often each label of 0 to C - 1 occurs, (C,); others are passed over."""
+    return np.bincount(labels[(labels >= 0) & (labels < num_classes)], minlength=num_classes)
+
+
 def evaluate_voc(
     images: Sequence[Mapping[str, np.ndarray]], num_classes: int, iou_threshold: float = 0.5
 ) -> VocResult:
@@ -229,12 +234,15 @@ def evaluate_voc(
     is_true[first_claims] = True
     is_false = ~is_true & ~on_difficult
 
-    is_class = gt_labels == np.arange(num_classes)[:, None]  # (C, objects)
-    num_objects = np.sum(is_class & ~difficult, axis=1)
+    num_objects = _count(gt_labels[~difficult], num_classes)
     ap = np.full((2, num_classes), np.nan)
     curves = []
+    # The detections of each class stand together and in their order: one sort, not a pass for every class.
+    by_class = ranked[np.argsort(labels[ranked], kind='stable')]
+    num_detections = _count(labels, num_classes)
+    ends = np.cumsum(num_detections)
     for index, count in enumerate(num_objects):
-        of_class = ranked[labels[ranked] == index]
+        of_class = by_class[ends[index] - num_detections[index] : ends[index]]
         curves.append(_curve(scores[of_class], is_true[of_class], is_false[of_class], count))
         if count:
             precision, recall = precision_recall(is_true[of_class], is_false[of_class], count)
@@ -245,8 +253,8 @@ def evaluate_voc(
         ap_area=ap[0],
         ap_11points=ap[1],
         num_objects=num_objects,
-        num_difficult=np.sum(is_class & difficult, axis=1),
-        num_detections=np.sum(labels == np.arange(num_classes)[:, None], axis=1),
+        num_difficult=_count(gt_labels[difficult], num_classes),
+        num_detections=num_detections,
         curves=tuple(curves),
         pooled=_curve(scores[ranked], is_true[ranked], is_false[ranked], num_objects.sum()),
     )

@@ -13,6 +13,7 @@ of offset and mask replace it, as the compiled operators do.
 
 from functools import partial
 
+import torch
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
@@ -175,13 +176,72 @@ def modulated_deform_conv_backward(
 
 def _version_1(stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]):
     """``(input, offset, weight) -> output``."""
-    return partial(deform_conv2d, stride=stride, padding=padding, dilation=dilation)
+
+    def convolve(input: Tensor, offset: Tensor, weight: Tensor):
+        offset = _fixed_outside(offset, input, weight, stride, padding, dilation)
+        return deform_conv2d(input, offset, weight, None, stride, padding, dilation)
+
+    return convolve
 
 
 def _version_2(stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]):
     """``(input, offset, mask, weight[, bias]) -> output``."""
 
     def convolve(input: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None):
+        size = [
+            (side + 2 * pad - dilate * (kernel - 1) - 1) // step + 1
+            for side, pad, dilate, kernel, step in zip(
+                input.shape[2:], padding, dilation, weight.shape[2:], stride, strict=True
+            )
+        ]
+        offset, mask = _first_values(offset, size), _first_values(mask, size)
+        offset = _fixed_outside(offset, input, weight, stride, padding, dilation)
         return deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)
 
     return convolve
+
+
+def _first_values(larger: Tensor, size: list[int]) -> Tensor:
+    """Of a map (N, C, h, w) that is larger than the output what mmcv reads, as (N, C, *size).
+
+    mmcv's kernels count through the values of an image as if the map had the size of the output. So they
+    take the first ones in memory, which is not the upper left corner of each channel. DyHead, whose published
+    weights were trained so, hands maps of twice the output's side to a convolution of stride 2.
+    """
+    values = larger.flatten(1)
+    count = larger.shape[1] * size[0] * size[1]
+    if values.shape[1] <= count:
+        return larger  # of the right size, or too small: torchvision says so
+    return values[:, :count].unflatten(1, (larger.shape[1], *size))
+
+
+def _fixed_outside(
+    offset: Tensor,
+    input: Tensor,
+    weight: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> Tensor:
+    """``offset``, without a gradient for the samples that lie a pixel or more outside ``input``.
+
+    They are 0 whatever the offset; torchvision lets those at coordinate -1 itself move inwards. That is where
+    every deformable convolution with padding starts, since its offsets start at zero.
+    """
+    if not offset.requires_grad:
+        return offset
+    height, width = input.shape[2:]
+    rows, columns = (
+        torch.arange(kernel, device=offset.device)[:, None] * dilate
+        + torch.arange(count, device=offset.device) * step
+        - pad
+        for kernel, dilate, count, step, pad in zip(
+            weight.shape[2:], dilation, offset.shape[2:], stride, padding, strict=True
+        )
+    )  # (KH, OH), (KW, OW)
+    samples = offset.detach().unflatten(1, (-1, *weight.shape[2:], 2))  # (N, G, KH, KW, 2, OH, OW)
+    y = samples[..., 0, :, :] + rows[:, None, :, None]
+    x = samples[..., 1, :, :] + columns[:, None, :]
+    inside = (y > -1) & (y < height) & (x > -1) & (x < width)
+    inside = inside.unsqueeze(4).expand_as(samples).flatten(1, 4)
+    return torch.where(inside, offset, offset.detach())

@@ -20,8 +20,6 @@ def case(request):
     data = golden.load(request.param)
     model_cfg = Config.fromfile(CONFIG).model
     model_cfg.backbone.stem = STEMS[request.param]
-    if model_cfg.backbone.stem == 'cifar_pool':
-        model_cfg.roi_head.bbox_roi_extractor.stride = 8
     init_default_scope('mmdet')
     model = MODELS.build(model_cfg).double()
     model.load_state_dict(convert_state_dict('emanet50_c4_detector', data.state_dict), strict=True)

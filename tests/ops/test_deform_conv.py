@@ -82,6 +82,72 @@ def test_version_2_has_the_right_gradients(rng, geometry, with_bias):
     assert torch.autograd.gradcheck(lambda *t: modulated_deform_conv2d(*t, *geometry), inputs, fast_mode=True)
 
 
+# y and x of each sample of a 2 x 2 kernel, from mmcv's compiled operators: what is a pixel or more outside
+# the image (at -1, or 3 of 3) does not move inwards, the rest sees the ramp and the lower and right border
+ZERO_OFFSET_GRADIENT = [-6.0, -3, -6, -3, -6, -3, -6, -3]
+
+
+@pytest.mark.fault('O2')
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('layer', [DeformConv2dPack, ModulatedDeformConv2dPack])
+def test_a_sample_on_the_outer_rim_of_the_padding_does_not_move(layer, dtype):
+    """At offsets of zero, where every deformable convolution starts."""
+    layer = layer(1, 1, 2, padding=1)
+    torch.nn.init.ones_(layer.weight)
+    layer.to(dtype)(torch.tensor([1.0, 2, 3], dtype=dtype).expand(1, 1, 3, 3)).sum().backward()
+    gradient = layer.conv_offset.bias.grad.tolist()
+    if isinstance(layer, ModulatedDeformConv2dPack):  # the mask, a sigmoid, starts at one half
+        assert gradient == [value / 2 for value in ZERO_OFFSET_GRADIENT] + [4.5] * 4
+    else:
+        assert gradient == ZERO_OFFSET_GRADIENT
+
+
+@pytest.mark.fault('O2')
+@pytest.mark.parametrize('geometry', GEOMETRIES)
+def test_samples_of_the_plain_grid_have_no_gradient_outside_and_one_inside(rng, geometry):
+    stride, padding, dilation, _, deform_groups = geometry
+    image, offset, mask, weight, bias = tensors(rng, *geometry)
+    offset = torch.zeros_like(offset).requires_grad_()
+    modulated_deform_conv2d(image, offset, mask, weight, bias, *geometry).square().sum().backward()
+    ones = torch.ones(1, 1, *image.shape[2:], dtype=image.dtype)
+    inside = F.unfold(ones, 3, dilation, padding, stride).unflatten(1, (1, 1, 9, 1))
+    grad = offset.grad.unflatten(1, (deform_groups, 9, 2)).flatten(-2)
+    assert bool(((grad != 0) == inside.bool().squeeze(1)).all())
+
+
+@pytest.mark.fault('O1')
+def test_a_larger_map_of_offsets_is_read_as_mmcv_reads_it(rng):
+    """From the first value on, as if it had the size of the output; the rest has no gradient."""
+    geometry = (2, 1, 1, 1, 2)
+    image, offset, mask, weight, bias = tensors(rng, *geometry)
+    size = offset.shape[2:]
+
+    def enlarged(small):
+        large = torch.randn(*small.shape[:2], 2 * size[0], 2 * size[1], generator=rng, dtype=small.dtype)
+        large.flatten(1)[:, : small[0].numel()] = small.flatten(1)
+        return large.requires_grad_()
+
+    small = [t.requires_grad_() for t in (image, offset, mask, weight, bias)]
+    large = [
+        image.detach().clone().requires_grad_(),
+        *map(enlarged, (offset.detach(), mask.detach())),
+        weight,
+        bias,
+    ]
+    expected = modulated_deform_conv2d(*small, *geometry)
+    output = modulated_deform_conv2d(*large, *geometry)
+    torch.testing.assert_close(output, expected, rtol=0, atol=0)
+    wanted = torch.autograd.grad(expected.square().sum(), small)
+    found = torch.autograd.grad(output.square().sum(), large)
+    for name, got, want in zip(('image', 'offset', 'mask', 'weight', 'bias'), found, wanted, strict=True):
+        got, want = (
+            got.flatten(1) if got.dim() > 1 else got[None],
+            want.flatten(1) if want.dim() > 1 else want[None],
+        )
+        torch.testing.assert_close(got[:, : want.shape[1]], want, msg=name)
+        assert got[:, want.shape[1] :].abs().sum() == 0
+
+
 @pytest.mark.parametrize('version', [1, 2])
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_16_bit_equals_float32_rounded_once(rng, version, dtype):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_pool
 
+from mdvision.errors import UserError
 from mdvision.registry import MODELS
 
 from ..backbones.base import norms_to_eval
@@ -52,27 +53,56 @@ class MaxPoolRoIExtractor(BaseModule):
     mmcv's ``RoIPool`` is another operator: it does not round the corners of a region to whole map
     pixels first.
 
+    The authors scale a region, for each axis, by size of the map / size of the image. A map of 38 pixels
+    of an image of 600 then holds a region of 600 pixels, where a stride of 16 says 37.5. An extractor without
+    ``stride`` must be told the size of the images: ``mdvision.FasterRCNN`` does that.
+
     Args:
         output_size: bins along each side of a region.
-        stride: image pixels per map pixel.
         out_channels: channels of the map.
+        stride: image pixels per map pixel, the geometry of the convolutions; None: as the authors.
     """
 
     num_inputs = 1
 
-    def __init__(self, output_size: int, stride: int, out_channels: int, init_cfg: dict | None = None):
+    def __init__(
+        self, output_size: int, out_channels: int, stride: int | None = None, init_cfg: dict | None = None
+    ):
         super().__init__(init_cfg)
         self.output_size = output_size
         self.stride = stride
         self.out_channels = out_channels
+        self.image_size = None
+
+    def see_images(self, backbone: nn.Module, inputs: tuple) -> None:
+        """A forward pre-hook of the backbone, which gets the images (B, 3, H, W) as first argument."""
+        self.image_size = inputs[0].shape[-2:]
 
     def forward(self, feature_maps: tuple[Tensor, ...], rois: Tensor) -> Tensor:
-        """Maps ((B, C, H, W),) and rois (R, 5: image index, x1, y1, x2, y2) -> (R, C, size, size)."""
+        """Maps ((B, C, H, W),) and rois (R, 5: image index, x1, y1, x2, y2) -> (R, C, size, size).
+
+        Raises:
+            UserError: there is neither a stride nor an image whose size is known.
+        """
         (feature_map,) = feature_maps
         # torchvision has no 16-bit kernel on CPUs, and boxes rounded to 16 bits are other boxes.
         wide = feature_map if feature_map.dtype == torch.float64 else feature_map.float()
-        pooled = roi_pool(wide, rois.to(wide), self.output_size, 1 / self.stride)
-        return pooled.to(feature_map.dtype)
+        rows, columns = self._scales(feature_map)
+        scaled = rois.to(wide) * wide.new_tensor([1, columns, rows, columns, rows])
+        return roi_pool(wide, scaled, self.output_size).to(feature_map.dtype)
+
+    def _scales(self, feature_map: Tensor) -> tuple[float, float]:
+        """Map pixels per image pixel, along the height and along the width."""
+        if self.stride is not None:
+            return 1 / self.stride, 1 / self.stride
+        if self.image_size is None:
+            raise UserError(
+                'MaxPoolRoIExtractor without stride scales regions by size of the map / size of the image, '
+                "which nobody has told it. Expected a detector of type 'mdvision.FasterRCNN', which does, or "
+                'roi_head.bbox_roi_extractor.stride (16 for a C4 map).'
+            )
+        height, width = self.image_size
+        return feature_map.shape[-2] / height, feature_map.shape[-1] / width
 
 
 @MODELS.register_module()
