@@ -3,6 +3,7 @@
 Its numbers are compared with pycocotools and the VOC rules in test_detection_references.py.
 """
 
+import logging
 import math
 
 import numpy as np
@@ -239,14 +240,39 @@ def test_table_has_one_row_a_class_a_mean_and_names_the_classes_without_objects(
     assert len({len(line) for line in lines[:7]}) == 1
 
 
+def test_the_table_to_the_last_space():
+    evaluator = evaluator_of()
+    assert evaluator.metrics[0].last_table == ''
+    near = with_detections(one_object([10, 10, 60, 60]), [[10, 10, 60, 60], [70, 0, 90, 20]], [0.8, 0.9])
+    evaluate([sample_of(near)], evaluator=evaluator)
+    assert evaluator.metrics[0].last_table.splitlines() == [
+        'class         objects  detections  AP50 (voc12)  AP 0.5:0.95 (coco)',
+        '-------------------------------------------------------------------',
+        'cat                 1           2        0.5000              0.5000',
+        'dining table        0           0             -                   -',
+        'dog                 0           0             -                   -',
+        '-------------------------------------------------------------------',
+        'mean                1           2        0.5000              0.5000',
+        'no ground truth for: dining table, dog (left out of the means)',
+    ]
+    hard = one_object([10, 10, 60, 60], difficult=True)
+    evaluate([sample_of(hard)], evaluator=evaluator)
+    assert evaluator.metrics[0].last_table.splitlines()[-1] == (
+        'There is no ground truth at all (difficult objects do not count): every number is nan.'
+    )
+
+
 def test_table_is_logged_only_where_it_is_wanted(monkeypatch):
     logged = []
     monkeypatch.setattr('mdvision.evaluation.detection_metric.say', logged.append)
     evaluate([sample_of(perfect_image())], evaluator=evaluator_of(print_table=False))
     assert logged == []
     evaluate([sample_of(perfect_image())], evaluator=evaluator_of(print_table=True))
-    assert len(logged) == 1
-    assert 'AP50 (voc12)' in logged[0]
+    evaluator = Evaluator({'type': 'DetectionMetric'})  # as it is by default
+    evaluator.dataset_meta = {'classes': CLASSES}
+    evaluate([sample_of(perfect_image())], evaluator=evaluator)
+    assert len(logged) == 2
+    assert logged[0] == logged[1] == '\n' + evaluator.metrics[0].last_table
 
 
 def test_the_last_evaluation_is_kept_for_pictures_with_its_own_score_threshold():
@@ -267,6 +293,17 @@ def test_the_last_evaluation_is_kept_for_pictures_with_its_own_score_threshold()
 def test_a_score_threshold_out_of_range_is_refused():
     with pytest.raises(UserError, match=r'confusion_threshold.* from 0 to 1, got 30'):
         DetectionMetric(confusion_threshold=30)
+    with pytest.raises(UserError) as refused:
+        DetectionMetric(confusion_threshold=1.5)
+    assert str(refused.value) == (
+        'DetectionMetric: expected confusion_threshold, the score from which a detection counts in the '
+        'confusion matrix, from 0 to 1, got 1.5. Set it in the config.'
+    )
+    assert [DetectionMetric(confusion_threshold=t).confusion_threshold for t in (0, 1)] == [0, 1]
+
+
+def test_results_of_several_processes_come_together_where_it_is_said():
+    assert DetectionMetric(collect_device='gpu').collect_device == 'gpu'
 
 
 def test_pycocotools_prints_nothing(capsys):
@@ -294,28 +331,58 @@ def test_configs_find_the_metric_with_and_without_the_package_name():
 def test_a_sample_without_annotations_is_refused_with_the_fix():
     sample = sample_of(perfect_image(), img_id='000042')
     sample.gt_instances = InstanceData()
-    with pytest.raises(UserError, match=r"'000042' has no ground-truth boxes.*LoadAnnotations.*after Resize"):
+    with pytest.raises(UserError) as refused:
+        evaluate([sample])
+    assert str(refused.value) == (
+        "Image '000042' has no ground-truth boxes to compare with. The test pipeline must have "
+        "dict(type='LoadAnnotations', with_bbox=True) after Resize and before PackDetInputs."
+    )
+    del sample.gt_instances
+    with pytest.raises(UserError, match="'000042' has no ground-truth boxes"):
         evaluate([sample])
 
 
 @pytest.mark.parametrize(
-    ('key', 'culprit'), [('pred_labels', 'num_classes'), ('gt_labels', "data set's classes")]
+    ('key', 'culprit'), [('pred_labels', "the model's num_classes"), ('gt_labels', "the data set's classes")]
 )
-def test_a_label_outside_the_classes_is_refused(key, culprit):
-    image = perfect_image()
-    image[key] = np.array([3])
-    with pytest.raises(UserError, match=rf'{key} has label 3, .* 3 classes.*{culprit}'):
-        evaluate([sample_of(image)])
+@pytest.mark.parametrize(('labels', 'wrong'), [([3], 3), ([7, 0], 7), ([-1, 2], -1), ([-1, 3], 3)])
+def test_a_label_outside_the_classes_is_refused(key, culprit, labels, wrong):
+    boxes = np.array([[10, 10, 60, 60]] * len(labels), dtype=float)
+    image = {
+        **perfect_image(),
+        'pred_boxes': boxes,
+        'gt_boxes': boxes,
+        'pred_scores': np.full(len(labels), 0.9),
+        'gt_difficult': np.zeros(len(labels), dtype=bool),
+    }
+    image |= {'pred_labels': np.zeros(len(labels), int), 'gt_labels': np.zeros(len(labels), int)}
+    image[key] = np.array(labels)
+    with pytest.raises(UserError) as refused:
+        evaluate([sample_of(image, img_id='x')])
+    assert str(refused.value) == (
+        f"Image 'x': {key} has label {wrong}, but the data set has 3 classes, labelled 0 to 2. "
+        f'Check {culprit} in the config.'
+    )
 
 
 def test_ground_truth_far_outside_the_image_is_warned_about(monkeypatch):
     logged = []
     monkeypatch.setattr(
-        'mdvision.evaluation.detection_metric.print_log', lambda text, **_: logged.append(text)
+        'mdvision.evaluation.detection_metric.print_log', lambda text, **where: logged.append((text, where))
     )
-    evaluate([sample_of(perfect_image(), ori_shape=(60, 60))])
+    evaluate([sample_of(perfect_image(), ori_shape=shape) for shape in ((60, 60), (58, 60), (60, 58, 3))])
     assert logged == []
-    evaluate([sample_of(perfect_image()), sample_of(perfect_image(), img_id='b', ori_shape=(50, 60))])
-    assert len(logged) == 1
-    assert logged[0].startswith('1 of 2 images')
-    assert "first 'b'" in logged[0]
+    for shape in ((50, 60), (60, 50)):
+        evaluate([sample_of(perfect_image()), sample_of(perfect_image(), img_id='b', ori_shape=shape)])
+    text = (
+        '1 of 2 images have ground-truth boxes that reach more than 5 % outside the original image, first '
+        "'b'. If the test pipeline loads annotations before Resize, the boxes were resized while the "
+        'predictions were not, and every number is wrong: put LoadAnnotations after Resize.'
+    )
+    assert logged == [(text, dict(logger='current', level=logging.WARNING))] * 2
+
+
+def test_a_sample_without_its_original_size_is_taken_as_it_is():
+    sample = sample_of(perfect_image())
+    del sample.ori_shape
+    assert evaluate([sample])['voc12/mAP50'] == 1.0
