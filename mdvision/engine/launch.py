@@ -25,6 +25,7 @@ from .dry_run import dry_run
 from .interruption import train_until_told_to_stop
 from .overrides import apply_overrides, load_config
 from .report import write_report
+from .resuming import check_resumable, nothing_left
 from .runner import Runner
 from .switches import (
     averaging_lines,
@@ -146,19 +147,11 @@ def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> bool:
     if checkpoint is None:
         say(f'--resume: {work_dir} holds no checkpoint, starting from the beginning.')
         return True
-    meta = read_checkpoint(str(checkpoint)).get('meta', {})
-    epoch = meta.get('epoch')
-    if epoch is None:
-        raise UserError(
-            f'--resume {checkpoint}: the file holds weights only, no state of a training. To start from '
-            f'these weights use --cfg-options load_from={checkpoint}.'
-        )
-    last = cfg.train_cfg.get('max_epochs')
-    if last and epoch >= last and not meta.get('validate_first'):
-        say(
-            f'{checkpoint} is already at epoch {epoch} of {last}: nothing left to train. Evaluate it with '
-            'tools/test.py, or raise train_cfg.max_epochs.'
-        )
+    file = read_checkpoint(str(checkpoint))
+    check_resumable(file, checkpoint, cfg)
+    done = nothing_left(file['meta'], checkpoint, cfg)
+    if done:
+        say(done)
         return False
     cfg.resume, cfg.load_from = True, str(checkpoint)
     return True

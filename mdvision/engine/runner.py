@@ -2,7 +2,9 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from mmengine.dist import is_main_process
@@ -24,7 +26,9 @@ from .fetching import FetchingLoader, PlacingSampler
 from .log_lines import LoggerHook
 from .loops import EpochLoop
 from .progress import ProgressLog
+from .resuming import check_resumable
 from .saving import CheckpointHook, write_whole
+from .settings import SettingsHook, check_settings, follow_config
 from .signals import DeafWorker
 from .switches import real_batch
 
@@ -49,6 +53,7 @@ class Runner(HostRunner):
 
     min_match = 1.0
     seconds_before = 0.0  # that the run took before it was resumed
+    settings: Mapping[str, dict] = MappingProxyType({})  # of optimizers and schedulers before the first step
 
     def __init__(self, *args, **kwargs):
         self._built = time.time()
@@ -98,6 +103,7 @@ class Runner(HostRunner):
     def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(CsvLogHook())
+        self.register_hook(SettingsHook())
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
         """mmengine's linear rule, with the iterations whose gradients are summed in the batch."""
@@ -164,15 +170,31 @@ class Runner(HostRunner):
             Path(out_dir) / filename, lambda path: save(str(out_dir), path.name, *args, meta=meta, **kwargs)
         )
 
-    def resume(self, filename: str, *args, **kwargs) -> None:
-        super().resume(filename, *args, **kwargs)
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location='default',
+    ) -> None:
+        """mmengine's, but nothing may be missing, and a setting that has changed takes effect.
+
+        Raises:
+            UserError: the file is not one that this training can go on from.
+        """
+        self._resume = True
+        follow = resume_optimizer and resume_param_scheduler and bool(self.settings)
+        super().resume(filename, resume_optimizer, resume_param_scheduler and not follow, map_location)
+        if follow:
+            follow_config(self, self._loaded_schedulers, filename)
+        self._loaded_schedulers = None
         meta, batch = self._loaded_meta, real_batch(self.cfg, self.world_size)
         self.seconds_before = meta.get('seconds', 0.0)
         before = meta.get('images_per_update', batch)
         if before != batch:
             say(
                 f'note: {filename} was trained with {before} images an update, this run has {batch}; the '
-                'learning rate goes on as it was there'
+                f'learning rate is {"" if (self.auto_scale_lr or {}).get("enable") else "not "}scaled to it'
             )
         if isinstance(self.train_loop, EpochLoop):
             self.train_loop.skip = meta.get('batches_done', 0) * before // batch
@@ -189,9 +211,16 @@ class Runner(HostRunner):
             checkpoint = checkpoint if 'state_dict' in checkpoint else dict(state_dict=checkpoint)
         else:
             checkpoint = read_checkpoint(filename, map_location)
+        if self._resume:
+            check_resumable(checkpoint, filename, self.cfg)
+        if not isinstance(checkpoint.get('meta'), dict):
+            checkpoint['meta'] = {}  # of another program
         # mmengine would execute this text when resuming.
-        checkpoint.setdefault('meta', {}).pop('config', None)
+        checkpoint['meta'].pop('config', None)
         self._loaded_meta = checkpoint['meta']
+        if self._resume:
+            check_settings(self, checkpoint, filename)
+            self._loaded_schedulers = checkpoint.get('param_schedulers')
         self._check_average(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
