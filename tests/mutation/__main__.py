@@ -1,0 +1,128 @@
+"""Mutation testing of what promises rest on: does some test fail for each small change of the code?
+
+pip install mutmut==3.8.1
+python -m tests.mutation                # all targets, about an hour and a half on a core
+python -m tests.mutation evaluation     # one of them
+
+Writes results.csv (what was tried) and survivors.csv (what no test noticed, and why); fails while a survivor
+is without its reason, or more than one in twenty survives. It works on a copy of the last commit.
+"""
+
+import csv
+import datetime
+import importlib.util
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+MOST_SURVIVORS = 0.05
+
+# Files, the tests that answer for them, and which mutants: all, or those whose number ends so.
+TARGETS = {
+    'evaluation': (
+        'evaluation/voc_ap.py evaluation/confusion.py evaluation/detection_metric.py',
+        'evaluation/test_voc_ap.py evaluation/test_confusion.py evaluation/test_detection_metric.py '
+        'evaluation/test_detection_references.py',
+        '*',
+    ),
+    'statistics': ('analysis/compare/statistics.py', 'analysis/test_compare_statistics.py', '*'),
+}
+
+
+def main(names: list[str]) -> int:
+    if importlib.util.find_spec('mutmut') is None:
+        print('mutmut is not installed: pip install mutmut==3.8.1', file=sys.stderr)
+        return 1
+    results = {row['target']: row for row in _read('results.csv')}
+    survivors = _read('survivors.csv')
+    for name in names or TARGETS:
+        before = {_key(row): row['why'] for row in survivors}
+        counts, survived = _mutate(*TARGETS[name])
+        results[name] = dict(target=name, **counts, date=datetime.date.today().isoformat())
+        survivors = [row for row in survivors if row['target'] != name]
+        survivors += [row | dict(target=name, why=before.get(_key(row), '')) for row in survived]
+        _write('results.csv', [results[name] for name in TARGETS if name in results])
+        _write('survivors.csv', survivors)
+        print(name, counts, flush=True)
+    unexplained = [row for row in survivors if not row['why']]
+    for row in unexplained:
+        print(f'survives unexplained: {row["function"]}: {row["before"]}  ->  {row["after"]}')
+    tried = sum(int(row['tried']) for row in results.values())
+    share = sum(int(row['survived']) for row in results.values()) / max(tried, 1)
+    print(f'{tried} mutants, {100 * share:.1f} % survive')
+    return int(bool(unexplained) or share > MOST_SURVIVORS)
+
+
+def _mutate(files: str, tests: str, which: str) -> tuple[dict[str, int], list[dict[str, str]]]:
+    """How many mutants were tried and survived, and the changed lines of each that survived."""
+    settings = dict(
+        source_paths=['mdvision/'],
+        only_mutate=[f'mdvision/{file}' for file in files.split()],
+        also_copy=[path.name for path in ROOT.iterdir() if path.name[0] != '.' and path.name != 'mdvision'],
+        pytest_add_cli_args_test_selection=[f'tests/{test}' for test in tests.split()],
+        pytest_add_cli_args=['-p', 'no:cacheprovider'],
+    )
+    with tempfile.TemporaryDirectory(prefix='mdvision_mutation_') as folder:
+        archive = subprocess.run(['git', 'archive', 'HEAD'], cwd=ROOT, check=True, capture_output=True).stdout
+        subprocess.run(['tar', '-x', '-C', folder], input=archive, check=True)
+        lines = [f'{key}=\n    ' + '\n    '.join(values) for key, values in settings.items()]
+        (Path(folder) / 'setup.cfg').write_text('\n'.join(['[mutmut]', *lines, '']), encoding='utf-8')
+
+        def mutmut(*command: str) -> str:
+            run = [sys.executable, '-m', 'mutmut', *command]
+            return subprocess.run(run, cwd=folder, text=True, stdout=subprocess.PIPE).stdout
+
+        patterns = [f'*__mutmut_{ending}' for ending in which.split()] if which != '*' else []
+        mutmut('run', '--max-children', '2', *patterns)
+        outcomes = dict(re.findall(r'^\s*(\S+): (\w[\w ]*)$', mutmut('results', '--all', 'true'), re.M))
+        outcomes = {name: outcome for name, outcome in outcomes.items() if outcome != 'not checked'}
+        # A mutant that no test reaches survives as well; one that hangs is noticed.
+        survived = [name for name, outcome in outcomes.items() if outcome in ('survived', 'no tests')]
+        rows = [dict(function=_function(name), **_changed(mutmut('show', name))) for name in survived]
+    return dict(tried=len(outcomes), survived=len(survived)), rows
+
+
+def _function(mutant: str) -> str:
+    module, _, name = mutant.removeprefix('mdvision.').partition('.x')
+    name = re.sub(r'__mutmut_\d+$', '', name).replace('ǁ', '.').strip('._')
+    return f'{module}:{name}'
+
+
+def _changed(diff: str) -> dict[str, str]:
+    lines = [line for line in diff.splitlines() if line[:1] in '+-' and line[:3] not in ('+++', '---')]
+    sides = {'before': '-', 'after': '+'}
+    return {
+        side: ' '.join(' '.join(line[1:] for line in lines if line[0] == sign).split())
+        for side, sign in sides.items()
+    }
+
+
+def _key(row: dict[str, str]) -> tuple[str, str, str]:
+    return row['function'], row['before'], row['after']
+
+
+def _read(name: str) -> list[dict[str, str]]:
+    path = HERE / name
+    if not path.is_file():
+        return []
+    with path.open(newline='', encoding='utf-8') as file:
+        return list(csv.DictReader(file))
+
+
+def _write(name: str, rows: list[dict[str, str]]) -> None:
+    columns = dict(
+        results=['target', 'tried', 'survived', 'date'],
+        survivors=['target', 'function', 'before', 'after', 'why'],
+    )
+    with (HERE / name).open('w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, columns[Path(name).stem])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
