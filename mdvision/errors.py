@@ -15,15 +15,15 @@ class UserError(Exception):
     """
 
 
-def did_you_mean(name: str, candidates: Iterable[str], count: int = 3) -> str:
+def did_you_mean(name: str, candidates: Iterable[str], count: int = 3, cutoff: float = 0.6) -> str:
     """A hint ``" Did you mean 'x' or 'y'?"``, or ``""`` when nothing is near.
 
-    Case is ignored when comparing, so ``Cat`` finds ``cat``.
+    Case is ignored when comparing, so ``Cat`` finds ``cat``. ``cutoff`` is how near is near, from 0 to 1.
     """
     by_lower = {}
     for candidate in candidates:
         by_lower.setdefault(candidate.lower(), candidate)
-    near = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=cutoff)
     if not near:
         return ''
     return f' Did you mean {" or ".join(repr(by_lower[n]) for n in near)}?'

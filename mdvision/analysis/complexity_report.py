@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from mdvision.console import import_host
 from mdvision.engine.classes import fill_num_classes
-from mdvision.engine.overrides import apply_overrides, backbone_option, load_config
+from mdvision.engine.config_file import load_config
+from mdvision.engine.overrides import apply_overrides, backbone_option
 from mdvision.errors import UserError
 from mdvision.models.named import create_model, find_model
 from mdvision.models.named_table import NAMED

@@ -245,7 +245,7 @@ def _read_estimates(path: Path) -> dict[str, dict]:
 
 def write_estimates(configs: Path) -> None:
     """Count the multiply-adds and epochs of every config that the page names, into ``gpu_hours.csv``."""
-    from mdvision.engine.overrides import load_config
+    from mdvision.engine.config_file import load_config
     from mdvision.errors import UserError
 
     from .complexity_report import report_on_config

@@ -19,11 +19,13 @@ from mdvision.errors import UserError
 from .checkpoint import read_checkpoint
 from .classes import fill_num_classes
 from .coco_files import check_coco_files
+from .config_check import check_config
+from .config_file import load_config
 from .cpu import available_cores, plan_cpu
 from .distributed import launcher_of, local_processes, prepare_distributed
 from .dry_run import dry_run
 from .interruption import train_until_told_to_stop
-from .overrides import apply_overrides, load_config
+from .overrides import apply_overrides
 from .report import write_report
 from .resuming import check_resumable, nothing_left
 from .runner import Runner
@@ -98,6 +100,7 @@ def _prepare(args: argparse.Namespace) -> tuple[Config, str]:
     if cfg.get('default_scope') in ('mmdet', 'mmpretrain'):
         import_host(cfg.default_scope)
     apply_overrides(cfg, args.cfg_options)
+    check_config(cfg, args.config)
     drop_missing_tensorboard(cfg)
     fill_num_classes(cfg)
     check_coco_files(cfg)

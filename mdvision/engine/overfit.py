@@ -33,7 +33,8 @@ from mdvision.datasets import make_mini_voc
 from mdvision.errors import UserError
 from mdvision.registry import build_for_shapes
 
-from .overrides import apply_overrides, load_config
+from .config_file import load_config
+from .overrides import apply_overrides
 from .report import hardware_name, package_versions
 
 __all__ = ['cut', 'main', 'overfit']

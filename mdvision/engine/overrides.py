@@ -1,54 +1,14 @@
-"""Reading a config file and overriding its keys, strictly: a key that nothing reads is an error."""
+"""Overriding keys of a config, strictly: a key that nothing reads is an error."""
 
 import ast
-import importlib
-import inspect
-from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.registry import Registry
-from mmengine.runner import Runner
 
 from mdvision.errors import UserError, did_you_mean
 
-__all__ = ['apply_overrides', 'backbone_option', 'literal', 'load_config']
+from .config_keys import TOP_LEVEL_KEYS, accepted_keys
 
-# Read by the runner or by the tools, beside the arguments of mmengine's Runner.
-_MORE_TOP_LEVEL_KEYS = {
-    'activation_checkpointing',
-    'backbone_from',
-    'compile',
-    'custom_imports',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'sync_bn',
-}
-_RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
-
-
-def load_config(path: str) -> Config:
-    """Read a config file.
-
-    Raises:
-        UserError: when the file or a base of it is missing, or it cannot be run.
-    """
-    file = Path(path)
-    if not file.is_file():
-        known = sorted(str(p) for p in Path('configs').rglob('*.py') if p.parts[1] != '_base_')
-        hint = did_you_mean(str(file), known)
-        raise UserError(
-            f'Config file {path} does not exist (looked in {Path.cwd()}).'
-            + (hint or (f' There are: {", ".join(known)}.' if known else ' Run from the project root.'))
-        )
-    try:
-        return Config.fromfile(file)
-    except FileNotFoundError as error:
-        raise UserError(
-            f'{path}: a file it builds on is missing: {error}. Check its _base_ entries.'
-        ) from error
-    except Exception as error:
-        raise UserError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
+__all__ = ['apply_overrides', 'backbone_option', 'literal']
 
 
 def apply_overrides(cfg: Config, overrides: list[str]) -> None:
@@ -121,13 +81,32 @@ def backbone_option(option: str) -> tuple[str, object]:
 
 
 def literal(text: str) -> object:
-    """A value of ``--cfg-options``: a Python literal, ``dict(type='X')`` included, else the text itself."""
+    """A value of ``--cfg-options``: a Python literal, ``dict(type='X')`` included, else the text itself.
+
+    Raises:
+        UserError: the text is a list or dict that is not closed, or holds more than literals.
+    """
     if text.lower() in ('true', 'false', 'none'):
         return {'true': True, 'false': False, 'none': None}[text.lower()]
     try:
-        return ast.literal_eval(_DictCalls().visit(ast.parse(text, mode='eval')))
-    except (ValueError, SyntaxError):
+        tree = ast.parse(text, mode='eval')
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        if 'was never closed' in str(error):
+            raise _no_value(text, error.msg) from None
         return text
+    try:
+        return ast.literal_eval(_DictCalls().visit(tree))
+    except (ValueError, RecursionError):
+        if isinstance(tree.body, ast.List | ast.Dict):
+            raise _no_value(text, 'it holds more than plain values; text in it needs quotes') from None
+        return text
+
+
+def _no_value(text: str, reason: str) -> UserError:
+    return UserError(
+        f"--cfg-options: {text!r} is no value: {reason}. Expected for example [1,2], {{'a':1}}, "
+        "dict(type='X') or plain text."
+    )
 
 
 class _DictCalls(ast.NodeTransformer):
@@ -183,7 +162,7 @@ def _shown(value) -> str:
 
 def _check_top_level(cfg: Config, key: str) -> None:
     top = key.split('.')[0]
-    readable = _RUNNER_KEYS | _MORE_TOP_LEVEL_KEYS
+    readable = TOP_LEVEL_KEYS
     if top in readable:
         return
     if top in cfg:
@@ -215,65 +194,13 @@ def _check_child(cfg: Config, node, walked: list[str], part: str, key: str) -> N
                 f'--cfg-options {key}: {where} is a list of {len(node)}; expected an index, got {part!r}.'
             )
         return
-    if part in node or (not walked and part in _RUNNER_KEYS | _MORE_TOP_LEVEL_KEYS):
+    if part in node or walked == ['default_hooks']:  # any name may be given to a hook
         return
-    accepted = _arguments_without_type(walked)
-    if 'type' in node:
-        accepted = accepted | _arguments_of(node['type'], cfg.get('default_scope', 'mmengine'))
-    if part in accepted or walked == ['default_hooks']:  # any name may be given to a hook
+    accepted = accepted_keys(node, walked, cfg.get('default_scope') or 'mmengine')
+    if part in accepted:
         return
     raise UserError(
         f'--cfg-options {key}: {where} has no key {part!r}.'
         + did_you_mean(part, set(node) | accepted)
         + f' It has: {", ".join(sorted(node))}.'
     )
-
-
-def _arguments_without_type(walked: list[str]) -> set[str]:
-    """Keys that a host reads from a part of the config without a class that declares them."""
-    if not walked:
-        return set()
-    if walked[-1].endswith('dataloader'):
-        from torch.utils.data import DataLoader
-
-        return {*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch'}
-    known = {
-        'randomness': {'seed', 'deterministic', 'diff_rank_seed'},
-        'auto_scale_lr': {'enable', 'base_batch_size'},
-        'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
-        'dist_cfg': {'backend', 'timeout'},
-        'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
-        'optim_wrapper': {'type', 'constructor', 'paramwise_cfg', 'clip_grad', 'accumulative_counts'},
-        'clip_grad': {'max_norm', 'norm_type', 'clip_value', 'type'},
-        'paramwise_cfg': {'norm_decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'dwconv_decay_mult',
-                          'flat_decay_mult', 'bypass_duplicate', 'custom_keys'},
-        'train_cfg': {'by_epoch', 'max_epochs', 'max_iters', 'val_begin', 'val_interval'},
-        'norm_cfg': {'requires_grad', 'eps', 'momentum'},
-    }  # fmt: skip
-    return known.get(walked[-1], set())
-
-
-def _arguments_of(name: str | type, scope: str) -> set[str]:
-    """Argument names of a class or of its registered name; none for one that no registry knows."""
-    if not isinstance(name, str):
-        return _signature(name)
-    registries = vars(importlib.import_module(f'{scope}.registry')).values()
-    for registry in registries:
-        if isinstance(registry, Registry):
-            try:
-                found = registry.get(name)
-            except Exception:  # a registry that cannot load its modules does not know the name
-                continue
-            if found is not None:
-                return _signature(found)
-    return set()
-
-
-def _signature(cls) -> set[str]:
-    arguments = set()
-    for klass in inspect.getmro(cls)[:-1] if inspect.isclass(cls) else [cls]:
-        parameters = inspect.signature(klass).parameters
-        arguments |= {n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-        if not any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
-            break
-    return arguments

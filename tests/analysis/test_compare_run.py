@@ -20,7 +20,8 @@ from mdvision.analysis.compare.budget import Timing
 from mdvision.analysis.compare.plan import Variant, parse_seeds, plan_variants, resolve
 from mdvision.analysis.compare.run import locked
 from mdvision.analysis.compare.values import is_lower_better
-from mdvision.engine.overrides import apply_overrides, load_config
+from mdvision.engine.config_file import load_config
+from mdvision.engine.overrides import apply_overrides
 from mdvision.errors import UserError
 from tests.integration.conftest import picture_folder, write_classifier  # noqa: F401
 from tests.running import ENVIRONMENT, ROOT, run_tool

@@ -4,7 +4,8 @@ import pytest
 
 from mdvision import UserError
 from mdvision.engine.coco_files import check_coco_files
-from mdvision.engine.overrides import apply_overrides, literal, load_config
+from mdvision.engine.config_file import load_config
+from mdvision.engine.overrides import apply_overrides, literal
 from tests.data_sets import write_coco
 
 CONFIG = 'configs/emanet/faster_rcnn_minivoc.py'
@@ -82,7 +83,7 @@ def test_a_config_with_an_error_names_the_file(tmp_path):
     with pytest.raises(UserError, match=r'broken\.py'):
         load_config(str(tmp_path / 'broken.py'))
     (tmp_path / 'broken.py').write_text('model = dict(\n')
-    with pytest.raises(UserError, match=r'broken\.py cannot be read'):
+    with pytest.raises(UserError, match=r'broken\.py:1 cannot be read'):
         load_config(str(tmp_path / 'broken.py'))
 
 

@@ -14,7 +14,8 @@ from mmengine.config import Config
 import mdvision
 from mdvision.console import import_host
 from mdvision.engine.classes import fill_num_classes
-from mdvision.engine.overrides import apply_overrides, literal, load_config
+from mdvision.engine.config_file import load_config
+from mdvision.engine.overrides import apply_overrides, literal
 from mdvision.errors import UserError
 
 __all__ = ['Variant', 'parse_seeds', 'plan_variants', 'resolve', 'settings_of']
