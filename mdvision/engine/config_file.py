@@ -100,9 +100,7 @@ def read_files(file: Path) -> list[ConfigFile]:
 def _read(path: Path, above: list[Path], files: dict[Path, ConfigFile]) -> None:
     if path in above:
         circle = ' -> '.join(map(_shown, [*above[above.index(path) :], path]))
-        raise UserError(
-            f'The configs build on each other in a circular way: {circle}. Remove one of these _base_.'
-        )
+        raise UserError(f'The bases of the config are circular: {circle}. Remove one of these _base_.')
     if path in files:
         return
     if not path.is_file():

@@ -87,7 +87,7 @@ _REGISTRIES = {
 }
 # A key this near to one that is known is taken for a misspelling of it: of a class without ``**kwargs``, and
 # of one that may hand further arguments on. No stock config has a key so near that is right.
-_NEAR, _VERY_NEAR = 0.8, 0.87
+_NEAR, _VERY_NEAR = 0.81, 0.87
 
 
 def accepted_keys(node: dict, walked: list[str], scope: str) -> set[str]:
@@ -126,7 +126,7 @@ def find_unknown_keys(cfg: Config) -> list[Finding]:
         for key in node:
             if key in known | of_bases | {'type', '_scope_'} or not isinstance(key, str):
                 continue
-            near = did_you_mean(key, known - set(node), cutoff=cutoff)
+            near = did_you_mean(key, known, cutoff=cutoff)
             if near:
                 what = f'{_name(classes[0])} has' if classes else 'there is'
                 text = f'{what} no {key!r}.{near}'

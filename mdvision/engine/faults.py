@@ -8,14 +8,16 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from mmengine import registry as registries
 from mmengine.logging import MMLogger
-from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, Registry
 
 from mdvision.console import outlive_readers, quiet_third_parties
-from mdvision.errors import UserError, did_you_mean
+from mdvision.errors import UserError
 
 from .checkpoint import use_safe_loading
+from .config_keys import unregistered_hint
 from .distributed import finish_distributed
+from .fault_places import describe
 from .interruption import Interrupted
 from .runner import DivergedError
 from .signals import ending_at_once
@@ -63,25 +65,10 @@ def _describe(error: Exception) -> str:
     """What went wrong and where; the traceback goes to the log file of the run, if there is one."""
     if MMLogger._instance_dict:
         MMLogger.get_current_instance().info(traceback.format_exc())
-    if isinstance(error, KeyError) and (
-        found := re.search(r'(\S+) is not in the (\S+) registry', str(error))
-    ):
+    found = re.search(r'(\S+) is not in the (\w+)::(.+?) registry', str(error))
+    if isinstance(error, KeyError) and found:
         name = found[1].strip('\'"')
-        known = {
-            n for registry in (MODELS, DATASETS, METRICS, HOOKS, TRANSFORMS) for n in _all_names(registry)
-        }
-        near = did_you_mean(name.rsplit('.', 1)[-1], known)
-        return f'type={name!r}: no such class is registered ({found[2]}).{near}'
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f'{type(error).__name__}: {str(error) or "no message"}\n  at {last.filename}:{last.lineno} in '
-        f'{last.name}; run again with --debug for the whole traceback.'
-    )
-
-
-def _all_names(registry: Registry) -> set[str]:
-    """The names in a registry and the registries below it, with the scope that configs write."""
-    names = set(registry.module_dict)
-    for child in registry.children.values():
-        names |= _all_names(child)
-    return names
+        registry = next(r for r in vars(registries).values() if getattr(r, 'name', None) == found[3])
+        hint = unregistered_hint(name, registry)
+        return f'type={name!r}: no such class is registered ({found[2]}::{found[3]}).{hint}'
+    return describe(error)

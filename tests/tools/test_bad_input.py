@@ -120,7 +120,7 @@ def test_more_classes_than_the_head(tmp_path, mini_voc):
 def test_a_class_that_no_registry_has(tmp_path, mini_voc):
     options = on(mini_voc, 'model.backbone.type=mdvision.EMANett')
     error = run('train.py', MINI, '--work-dir', tmp_path, *options).stderr
-    assert "type='mdvision.EMANett': no such class is registered" in error
+    assert "model.backbone.type: no class 'mdvision.EMANett' is registered" in error
     assert "Did you mean 'EMANet'" in error
 
 
