@@ -266,6 +266,28 @@ def _modulated_deform_conv_case(device: torch.device) -> list[tuple]:
     return [(output, half), (weight.grad, half), (image.grad, half)]
 
 
+def _ms_deform_attn_case(device: torch.device) -> list[tuple]:
+    from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
+
+    value = (
+        torch.arange(1.0, 5.0, device=device).reshape(1, 4, 1, 1).requires_grad_()
+    )  # a 2 x 2 map of 1 2 3 4
+    place = torch.full((1, 1, 1, 1, 1, 2), 0.5, device=device, requires_grad=True)  # its middle
+    weight = torch.full((1, 1, 1, 1, 1), 2.0, device=device)
+    shape, start = torch.tensor([[2, 2]], device=device), torch.tensor([0], device=device)
+    output = MultiScaleDeformableAttnFunction.apply(value, shape, start, place, weight, 64)
+    output.sum().backward()
+    # slopes of 1 a pixel along x and 2 along y, times the weight and two pixels a map
+    return [(output, 5.0), (value.grad, 0.5), (place.grad.flatten(), [4.0, 8.0])]
+
+
+def _bbox_overlaps_case(device: torch.device) -> list[tuple]:
+    from mmcv.ops import bbox_overlaps
+
+    boxes, _ = _boxes(device)
+    return [(bbox_overlaps(boxes, boxes), [[1.0, 0.5], [0.5, 1.0]])]
+
+
 def _unit_convolution(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A 3 x 3 image and kernel of ones, offsets of zero."""
     image, weight = (torch.ones(1, 1, 3, 3, device=device, requires_grad=True) for _ in range(2))
@@ -283,6 +305,8 @@ CHECKS: dict[str, tuple[str, Callable[[torch.device], list[tuple]]]] = {
     'sigmoid_focal_loss': ('sigmoid_focal_loss_forward', _sigmoid_focal_loss_case),
     'deform_conv2d': ('deform_conv_forward', _deform_conv_case),
     'modulated_deform_conv2d': ('modulated_deform_conv_forward', _modulated_deform_conv_case),
+    'multi_scale_deform_attn': ('ms_deform_attn_forward', _ms_deform_attn_case),
+    'bbox_overlaps': ('bbox_overlaps', _bbox_overlaps_case),
 }
 
 

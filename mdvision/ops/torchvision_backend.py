@@ -1,4 +1,4 @@
-"""What mmdet's models need of mmcv's compiled extension ``mmcv._ext``, built on torchvision.
+"""What mmdet's models need of mmcv's compiled extension ``mmcv._ext``, built on PyTorch and torchvision.
 
 Names, argument names and in-place outputs are those with which ``mmcv/ops/*.py`` calls; results agree with
 the compiled operators. Every function runs on any device torchvision serves. float32 and float64 are computed
@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mdvision.ops import MissingOpError
+from mdvision.ops.box_overlaps import bbox_overlaps
+from mdvision.ops.deform_attention import ms_deform_attn_backward, ms_deform_attn_forward
 from mdvision.ops.deform_conv import (
     deform_conv_backward_input,
     deform_conv_backward_parameters,
@@ -28,6 +30,7 @@ from mdvision.ops.deform_conv import (
 from mdvision.ops.numerics import gradients, wide
 
 __all__ = [
+    'bbox_overlaps',
     'deform_conv_backward_input',
     'deform_conv_backward_parameters',
     'deform_conv_forward',
@@ -35,6 +38,8 @@ __all__ = [
     'get_compiling_cuda_version',
     'modulated_deform_conv_backward',
     'modulated_deform_conv_forward',
+    'ms_deform_attn_backward',
+    'ms_deform_attn_forward',
     'nms',
     'roi_align_backward',
     'roi_align_forward',

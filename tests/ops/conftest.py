@@ -11,7 +11,10 @@ from mdvision import ops
 ops.activate()
 
 # the modules of mmcv.ops that call the backend
-CALLERS = ('nms', 'roi_align', 'roi_pool', 'focal_loss', 'deform_conv', 'modulated_deform_conv', 'carafe')
+CALLERS = (
+    'nms', 'roi_align', 'roi_pool', 'focal_loss', 'deform_conv', 'modulated_deform_conv', 'carafe',
+    'multi_scale_deform_attn', 'bbox',
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

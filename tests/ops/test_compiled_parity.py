@@ -178,7 +178,7 @@ def test_focal_loss_gives_the_same_loss_and_gradient(rng, agree, device, weighte
 GEOMETRIES = [((1, 1), (1, 1), (1, 1), 1, 1), ((2, 2), (1, 1), (1, 1), 1, 2), ((1, 2), (2, 1), (2, 1), 2, 1)]
 
 
-def deform_case(rng, geometry, device, dtype):
+def deform_case(rng, geometry, device, dtype, kind):
     stride, padding, dilation, group, deform_groups = geometry
     image = torch.randn(2, 4, 13, 11, generator=rng)
     weight = torch.randn(6, 4 // group, 3, 3, generator=rng)
@@ -186,16 +186,20 @@ def deform_case(rng, geometry, device, dtype):
     grad_output.normal_(generator=rng)
     size = grad_output.shape[-2:]
     offset = torch.randn(2, deform_groups * 18, *size, generator=rng) * 2
+    # whole pixels, where many samples lie exactly on the rim of the padding; zero is where training starts
+    offset = dict(anywhere=offset, whole=offset.round(), zero=offset * 0)[kind]
     mask = torch.rand(2, deform_groups * 9, *size, generator=rng)
     bias = torch.randn(6, generator=rng)
     return [t.to(device, dtype) for t in (image, weight, offset, mask, bias, grad_output)]
 
 
+@pytest.mark.fault('O2')
+@pytest.mark.parametrize('offsets', ['anywhere', 'whole', 'zero'])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize('geometry', GEOMETRIES)
 @pytest.mark.parametrize('device', DEVICES)
-def test_deform_conv_gives_the_same_output_and_gradients(rng, agree, device, geometry, dtype):
-    image, weight, offset, _, _, grad_output = deform_case(rng, geometry, device, dtype)
+def test_deform_conv_gives_the_same_output_and_gradients(rng, agree, device, geometry, dtype, offsets):
+    image, weight, offset, _, _, grad_output = deform_case(rng, geometry, device, dtype, offsets)
     (stride, padding, dilation, group, deform_groups), scratch = geometry, image.new_empty(0)
     options = dict(kH=3, kW=3, dH=stride[0], dW=stride[1], padH=padding[0], padW=padding[1])
     options |= dict(dilationH=dilation[0], dilationW=dilation[1], group=group)
@@ -222,14 +226,20 @@ def test_deform_conv_gives_the_same_output_and_gradients(rng, agree, device, geo
     )
 
 
+@pytest.mark.fault('O1', 'O2')
+@pytest.mark.parametrize('offsets', ['anywhere', 'whole', 'zero', 'larger map'])
 @pytest.mark.parametrize('with_bias', [True, False])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize('geometry', GEOMETRIES)
 @pytest.mark.parametrize('device', DEVICES)
 def test_modulated_deform_conv_gives_the_same_output_and_gradients(
-    rng, agree, device, geometry, dtype, with_bias
+    rng, agree, device, geometry, dtype, with_bias, offsets
 ):
-    image, weight, offset, mask, bias, grad_output = deform_case(rng, geometry, device, dtype)
+    larger = offsets == 'larger map'
+    case = deform_case(rng, geometry, device, dtype, 'anywhere' if larger else offsets)
+    image, weight, offset, mask, bias, grad_output = case
+    if larger:  # DyHead's
+        offset, mask = (t.repeat_interleave(2, 2).repeat(1, 1, 1, 3) for t in (offset, mask))
     (stride, padding, dilation, group, deform_groups), scratch = geometry, image.new_empty(0)
     if not with_bias:
         bias = scratch
@@ -244,6 +254,40 @@ def test_modulated_deform_conv_gives_the_same_output_and_gradients(
     agree(
         'modulated_deform_conv_backward',
         dict(**inputs, grad_output=grad_output),
-        {f'grad_{key}': torch.ones_like(value) for key, value in starts.items()},
+        # mmcv.ops hands zeros; the compiled operator leaves those of the values that it does not read alone
+        {f'grad_{key}': torch.full_like(value, not larger) for key, value in starts.items()},
         **options,
     )
+
+
+@pytest.mark.fault('O4')
+@pytest.mark.parametrize('offset', [0, 1])
+@pytest.mark.parametrize('aligned', [True, False])
+@pytest.mark.parametrize('mode', [0, 1])
+@pytest.mark.parametrize('device', DEVICES)
+def test_box_overlaps_are_the_same(rng, agree, device, mode, aligned, offset):
+    boxes = dict(bboxes1=random_boxes(rng, 50).to(device), bboxes2=random_boxes(rng, 50).to(device))
+    ious = torch.zeros((50,) if aligned else (50, 50), device=device)
+    _, expected = agree('bbox_overlaps', boxes, dict(ious=ious), mode=mode, aligned=aligned, offset=offset)
+    assert expected['ious'].max() > 0.1
+
+
+@pytest.mark.fault('O3')
+@pytest.mark.parametrize('device', CUDA_ONLY)
+def test_deformable_attention_gives_the_same_output_and_gradients(rng, torchvision_backend, device):
+    shapes = torch.tensor([[6, 4], [3, 2]], device=device)
+    starts = torch.tensor([0, 24], device=device)
+    value = torch.randn(2, 30, 3, 8, generator=rng).to(device)
+    places = (torch.rand(2, 7, 3, 2, 4, 2, generator=rng) * 1.6 - 0.3).to(device)
+    weights = torch.rand(2, 7, 3, 2, 4, generator=rng).to(device)
+    grad_output = torch.randn(2, 7, 24, generator=rng).to(device)
+    results = []
+    for extension in (compiled, torchvision_backend):
+        output = extension.ms_deform_attn_forward(value, shapes, starts, places, weights, im2col_step=64)
+        grads = [torch.zeros_like(t) for t in (value, places, weights)]
+        extension.ms_deform_attn_backward(
+            value, shapes, starts, places, weights, grad_output, *grads, im2col_step=64
+        )
+        results.append([output, *grads])
+    for expected, got in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected, rtol=2e-5, atol=2e-5)
