@@ -58,21 +58,32 @@ def compare_classes(expected: Sequence[str], found: Sequence[str], where: str, s
     return lines
 
 
-def read_pairs(path: Path, num_classes: int) -> list[tuple[str, int]]:
-    """The (file, label) of every line ``file label`` of an annotation file. Raises UserError."""
+def read_pairs(path: Path, num_classes: int | None, blank_lines: bool = True) -> list[tuple[str, int]]:
+    """The (file, label) of every line ``file label`` of an annotation file.
+
+    Args:
+        path: of the file.
+        num_classes: None where it is not known.
+        blank_lines: pass over blank lines; False for a file that a host will read, which cannot.
+
+    Raises:
+        UserError: with the line that is none.
+    """
     pairs = []
     try:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'{path} cannot be read: {error}.') from error
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        if not line.strip() and blank_lines:
             continue
         name, _, label = line.strip().rpartition(' ')
-        if not name or not label.isascii() or not label.isdigit() or int(label) >= num_classes:
+        usual = name and label.isascii() and label.isdigit() and len(label) < 10
+        if not usual or (num_classes is not None and int(label) >= num_classes):
+            most = 'on' if num_classes is None else f'to {num_classes - 1}'
+            got = repr(line.strip()[:100]) if line.strip() else 'a blank line'
             raise UserError(
-                f'{path}, line {number}: expected "FILE LABEL" with a label from 0 to {num_classes - 1}, '
-                f'got {line.strip()!r}.'
+                f'{path}, line {number}: expected "FILE LABEL" with a label from 0 {most}, got {got}.'
             )
         pairs.append((name.strip(), int(label)))
     if not pairs:

@@ -12,7 +12,7 @@ import io
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,7 +25,7 @@ from mdvision.console import say
 
 from .decoding import decode_files
 
-__all__ = ['CHECKS', 'ImageFacts', 'SizeError', 'check_image', 'check_images', 'settle_size']
+__all__ = ['CHECKS', 'ImageFacts', 'SizeError', 'check_image', 'check_images', 'loader_turns', 'settle_size']
 
 CHECKS = ('decode', 'header', 'none')
 _ORIENTATION_TAG = 0x0112
@@ -244,15 +244,28 @@ def _jpeg_fault(data: bytes) -> str:
             return f'is garbled at byte {position}: marker FF{marker:02X} cannot stand there'
 
 
+def loader_turns(transforms: Iterable) -> bool:
+    """Whether the image loader of a pipeline obeys EXIF orientation, as OpenCV does by default."""
+    for step in transforms:
+        flag = getattr(step, 'color_type', None)
+        if isinstance(flag, str):
+            return flag != 'unchanged' and not flag.endswith('ignore_orientation')
+    return True
+
+
 def settle_size(
-    facts: ImageFacts, stated: tuple[int, int] | None, corners: list[tuple[float, float]], turns: bool
+    facts: ImageFacts,
+    stated: tuple[int, int] | None,
+    corners: list[tuple[float, float]],
+    turns: bool,
+    source: str = 'the XML',
 ) -> tuple[tuple[int, int], str]:
     """The (width, height) that the loader will deliver, and the repair it took.
 
-    ``stated`` is the annotation's size, ``corners`` its boxes' (xmax, ymax), ``turns`` whether the loader
-    obeys EXIF orientation (it turns the picture, never the boxes). The repair is ``''``, ``'no size'``,
-    ``'exchanged'`` or ``'orientation'`` (mirrored or upside down by EXIF: sizes cannot tell whether the
-    boxes are too). Raises :class:`SizeError` when the boxes may belong to another picture.
+    ``stated`` is the size in the ``source``, ``corners`` its boxes' (xmax, ymax), ``turns`` whether the
+    loader obeys EXIF orientation (it turns the picture, never the boxes). The repair is ``''``,
+    ``'no size'``, ``'exchanged'`` or ``'orientation'`` (mirrored or upside down by EXIF: sizes cannot tell
+    whether the boxes are too). Raises :class:`SizeError` when the boxes may belong to another picture.
     """
     stored = (facts.width, facts.height)
     sideways = facts.orientation >= 5
@@ -262,7 +275,7 @@ def settle_size(
     if stated == seen:
         unclear = facts.orientation in (2, 3, 4) or (sideways and facts.width == facts.height)
         return seen, 'orientation' if unclear else ''
-    says = f'the XML says {stated[0]}x{stated[1]}'
+    says = f'{source} says {stated[0]}x{stated[1]}'
     if sideways and stated == seen[::-1]:
         if turns:
             raise SizeError(

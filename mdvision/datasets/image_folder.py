@@ -40,6 +40,8 @@ class ImageFolder(BaseDataset):
     An entry has ``img_path`` and ``gt_label``. Raises UserError, with all faults of a kind in one message.
     """
 
+    compares_with_train = True  # so nobody else need do it
+
     def __init__(
         self,
         data_root: str = '',

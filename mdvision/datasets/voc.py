@@ -23,7 +23,7 @@ from torch.utils.data import get_worker_info
 from mdvision.console import say
 from mdvision.errors import UserError, did_you_mean
 
-from .image_check import CHECKS
+from .image_check import CHECKS, loader_turns
 from .voc_reader import VOCReader
 from .voc_report import SplitReport
 
@@ -127,7 +127,7 @@ class VOCDataset(BaseDetDataset):
             box_base=self.box_base,
             ignore_classes=self.ignore_classes,
             check_images=self.check_images,
-            loader_turns=self._loader_turns(),
+            loader_turns=loader_turns(self.pipeline.transforms),
             min_box_side=0 if self.test_mode else (self.filter_cfg or {}).get('bbox_min_size') or 0,
             need_objects=not self.test_mode,
         )
@@ -177,14 +177,6 @@ class VOCDataset(BaseDetDataset):
                     f'{", ".join(gone[:10])}{more}. Cut them into parts, take their ids out of '
                     'the split, or resize to a larger scale.'
                 )
-
-    def _loader_turns(self) -> bool:
-        """Whether the pipeline's image loader obeys EXIF orientation, as OpenCV does by default."""
-        for step in self.pipeline.transforms:
-            flag = getattr(step, 'color_type', None)
-            if isinstance(flag, str):
-                return flag != 'unchanged' and not flag.endswith('ignore_orientation')
-        return True
 
 
 def _class_names(metainfo: Mapping | None) -> tuple[str, ...]:

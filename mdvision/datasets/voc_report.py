@@ -1,4 +1,4 @@
-"""What reading one VOC split found: faults that stop the run, repairs and warnings that are printed."""
+"""What reading one split found: faults that stop the run, repairs and warnings that are printed."""
 
 from collections import Counter
 
@@ -16,6 +16,17 @@ FAULTS = {
         'add them, or take the ids out of the split. A picture without objects needs an XML file too',
     ),
     'no image': ('images missing', 'add them, or take the ids out of the split'),
+    'json': ('entries that cannot be used', 'correct the named entries, or export the file again'),
+    'duplicate': ('ids and files that stand twice, and would count twice', 'keep each once'),
+    'category': (
+        'classes that the annotation file does not have: every label behind them would shift',
+        'write metainfo=dict(classes=...) with the names of the file',
+    ),
+    'order': (
+        'class names in another order than in the file, whose order MMDetection takes for the labels',
+        'write metainfo=dict(classes=...) in the order of the file',
+    ),
+    'label': ('labels that no class has', 'correct the annotation, or the classes in metainfo'),
     'same image': ('images that two ids share', 'correct <filename> in all but one of them'),
     'xml': ('annotation files that cannot be used', 'correct the named place'),
     'class': (
@@ -41,7 +52,7 @@ FAULTS = {
     ),
     'normalised': (
         'boxes in fractions instead of pixels',
-        'multiply by width and height: VOC boxes are pixel coordinates',
+        'multiply by width and height: boxes are pixel coordinates',
     ),
     'outside': ('boxes that do not lie in their image', 'correct or remove these objects'),
     'reversed': (
@@ -60,6 +71,7 @@ REPAIRS = {
     'difficult odd': 'odd <difficult> values, read as words or taken as 0',
     'suffix': 'images found under another ending than .jpg',
     'renamed': 'images found by <filename>, not by their id',
+    'tiny': 'boxes without an area, or less than a pixel wide or high, left out by MMDetection',
     'filename': "<filename> entries that name another id's image, not believed",
 }
 
@@ -71,9 +83,13 @@ WARNINGS = {
 
 
 class SplitReport:
-    """Gathers findings over a whole split. File names are relative to the data root."""
+    """Gathers findings over a whole split. File names are relative to the data root.
 
-    def __init__(self, split: str, root: str):
+    ``what`` is the kind of the data: ``'VOC'``, ``'COCO'``.
+    """
+
+    def __init__(self, split: str, root: str, what: str = 'VOC'):
+        self.what = what
         self.split = split
         self.root = root
         self.num_images = 0
@@ -102,13 +118,22 @@ class SplitReport:
         """Where a repair or warning was found so far."""
         return self._found.get(kind, [])
 
+    def repairs(self) -> list[str]:
+        """The kinds of repairs that were found."""
+        return [kind for kind in REPAIRS if kind in self._found]
+
     def raise_faults(self) -> None:
-        """Raises one UserError with every fault, grouped by kind, or does nothing."""
+        """Raises one UserError with every fault, or does nothing."""
+        if self._faults:
+            raise UserError(self.fault_text())
+
+    def fault_text(self) -> str:
+        """Every fault, grouped by kind; '' where there is none."""
         if not self._faults:
-            return
+            return ''
         total = sum(len(lines) for lines in self._faults.values())
         message = [
-            f'{total} {"fault" if total == 1 else "faults"} in the VOC data of split {self.split} '
+            f'{total} {"fault" if total == 1 else "faults"} in the {self.what} data of split {self.split} '
             f'({self.num_images} images, folder {self.root}):'
         ]
         kinds = [kind for kind in FAULTS if kind in self._faults]
@@ -124,7 +149,7 @@ class SplitReport:
             if len(lines) > share:
                 message.append(f'    ... and {len(lines) - share} more')
             message.append(f'  fix: {fix.format(ignore=self.unknown)}.')
-        raise UserError('\n'.join(message))
+        return '\n'.join(message)
 
     def summary(self) -> str:
         """The block that is printed for a split that can be used."""
@@ -134,8 +159,8 @@ class SplitReport:
         )
         difficult = f' ({self.num_difficult} difficult)' if self.num_difficult else ''
         lines = [
-            f'VOC split {self.split}: {self.num_images} images ({self.num_empty} without objects), '
-            f'{self.objects.total()} objects{difficult}: {shown}; {self.boxes}'
+            f'{self.what} split {self.split}: {self.num_images} images ({self.num_empty} without objects), '
+            f'{self.objects.total()} objects{difficult}: {shown}' + f'; {self.boxes}' * bool(self.boxes)
         ]
         if self.ignored:
             names = ', '.join(f'{name} {number}' for name, number in sorted(self.ignored.items()))
@@ -151,7 +176,7 @@ class SplitReport:
         """The warnings, or ''."""
         kinds = [kind for kind in WARNINGS if kind in self._found]
         lines = [f'{WARNINGS[kind]} ({len(self._found[kind])}): {self._where(kind)}' for kind in kinds]
-        return '\n'.join(f'VOC split {self.split}: {line}' for line in [*self.warnings, *lines])
+        return '\n'.join(f'{self.what} split {self.split}: {line}' for line in [*self.warnings, *lines])
 
     def _where(self, kind: str) -> str:
         places = self._found[kind]

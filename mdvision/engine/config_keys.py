@@ -22,10 +22,12 @@ __all__ = ['TOP_LEVEL_KEYS', 'accepted_keys', 'find_unknown_keys', 'find_unknown
 TOP_LEVEL_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}) | {
     'activation_checkpointing',
     'backbone_from',
+    'check_images',
     'compile',
     'custom_imports',
     'efficient_conv_bn_eval',
     'find_unused_parameters',
+    'max_bad_images',
     'model_wrapper_cfg',
     'sync_bn',
     'tta_model',

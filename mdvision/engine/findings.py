@@ -1,6 +1,7 @@
 """What a check found: gathered, so that everything that is wrong is said at once."""
 
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -38,7 +39,9 @@ class Finding:
 def report(findings: Iterable[Finding]) -> None:
     """Say the notes, warn of the warnings, and raise one UserError with all errors, where there are any."""
     findings = list(findings)
-    for finding in findings:
+    # Before the processes have found each other, each takes itself for the main one.
+    speaks = os.environ.get('RANK', '0') == '0'
+    for finding in findings if speaks else ():
         if finding.severity == 'note':
             say(f'note: {finding}')
         elif finding.severity == 'warning':

@@ -18,12 +18,13 @@ from mdvision.errors import UserError
 
 from .checkpoint import read_checkpoint
 from .classes import fill_num_classes
-from .coco_files import check_coco_files
 from .config_check import check_config
 from .config_file import load_config
 from .cpu import available_cores, plan_cpu
+from .data_checks import check_data, check_data_files, check_test_data
 from .distributed import launcher_of, local_processes, prepare_distributed
 from .dry_run import dry_run
+from .findings import report
 from .interruption import train_until_told_to_stop
 from .overrides import apply_overrides
 from .report import write_report
@@ -45,7 +46,7 @@ __all__ = ['command_line', 'test', 'train']
 def train(args: argparse.Namespace) -> None:
     """Train, evaluate on the way, and report."""
     started = time.time()
-    cfg, hardware = _prepare(args)
+    cfg, hardware = _prepare(args, ('train', 'val'))
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
     if args.backbone_from:
@@ -56,7 +57,7 @@ def train(args: argparse.Namespace) -> None:
     scale_learning_rate(cfg, args.auto_scale_lr)
     if args.dry_run:
         cfg.resume = False
-        dry_run(cfg, 0.0 if args.allow_partial else 0.9, _check_data)
+        dry_run(cfg, 0.0 if args.allow_partial else 0.9, lambda runner: report(check_data(runner)))
         return
     with lock_work_dir(Path(cfg.work_dir)):
         runner = _start(cfg, args, hardware)
@@ -73,7 +74,7 @@ def _start(cfg: Config, args: argparse.Namespace, hardware: str) -> Runner | Non
         return None
     runner = _build(cfg, args.config, hardware)
     runner.min_match = 0.0 if args.allow_partial else 1.0 if cfg.resume else 0.9
-    _check_data(runner)
+    report(check_data(runner))
     _check_schedule(cfg)
     _announce(runner, work_dir)
     return runner
@@ -83,17 +84,21 @@ def test(args: argparse.Namespace) -> None:
     """Evaluate a checkpoint and report."""
     started = time.time()
     read_checkpoint(args.checkpoint)
-    cfg, hardware = _prepare(args)
+    cfg, hardware = _prepare(args, ('test',))
     cfg.load_from = args.checkpoint
     cfg.resume = False
     runner = _build(cfg, args.config, hardware)
     runner.min_match = 0.0 if args.allow_partial else 1.0
+    report(check_test_data(runner))
     metrics = runner.test()
     write_report(runner, started, command_line(), metrics)
 
 
-def _prepare(args: argparse.Namespace) -> tuple[Config, str]:
-    """The config, ready to build, and one line about what it will run on."""
+def _prepare(args: argparse.Namespace, splits: tuple[str, ...]) -> tuple[Config, str]:
+    """The config, ready to build, and one line about what it will run on.
+
+    ``splits`` are those whose data will be read.
+    """
     # A module of the user's, named in custom_imports, lies in the folder that the command starts in.
     sys.path.append(os.getcwd())
     cfg = load_config(args.config)
@@ -103,7 +108,7 @@ def _prepare(args: argparse.Namespace) -> tuple[Config, str]:
     check_config(cfg, args.config)
     drop_missing_tensorboard(cfg)
     fill_num_classes(cfg)
-    check_coco_files(cfg)
+    report(check_data_files(cfg, splits))
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     on_gpu = is_cuda_available()
     if args.device not in ('auto', 'cpu') and not on_gpu:
@@ -174,53 +179,6 @@ def _build(cfg: Config, config: str, hardware: str) -> Runner:
     say(f'mdvision {mdvision.__version__}: {config}')
     say(f'{hardware} (change with --threads, --workers, --device)')
     return runner
-
-
-def _check_data(runner: Runner) -> None:
-    """What would otherwise go wrong in silence: no iteration at all, or a head of another size."""
-    loader = runner.train_dataloader
-    if len(loader) == 0:
-        raise UserError(
-            f'The training set has {len(loader.dataset)} images, which make no batch of '
-            f'{runner.cfg.train_dataloader.batch_size}: 0 iterations. Lower train_dataloader.batch_size.'
-        )
-    if runner.cfg.get('val_dataloader'):
-        _check_holdout(loader.dataset, runner.val_dataloader.dataset)
-    classes = (getattr(loader.dataset, 'metainfo', None) or {}).get('classes')
-    if not classes:
-        return
-    for name, module in runner.model.named_modules():
-        wanted = getattr(module, 'num_classes', None)
-        # Proposals have one class; backbones and segmentation branches have classes of their own.
-        other = any(part in name for part in ('rpn', 'backbone', 'semantic'))
-        if isinstance(wanted, int) and wanted > 0 and not other and wanted != len(classes):
-            raise UserError(
-                f'model.{name}.num_classes is {wanted}, but the training set has {len(classes)} classes: '
-                f'{", ".join(classes)}. Set it to {len(classes)} in the config.'
-            )
-
-
-def _check_holdout(training, validation) -> None:
-    """Images held out for validation must not be trained on."""
-    for ours in _parts(training):
-        for held in _parts(validation):
-            same = type(ours) is type(held) and getattr(ours, 'data_root', 0) == getattr(held, 'data_root', 1)
-            if not same or getattr(held, 'split', None) != 'val' or not getattr(held, 'holdout', 0):
-                continue
-            wanted = dict(split='train', holdout=held.holdout, holdout_seed=held.holdout_seed)
-            given = {key: getattr(ours, key) for key in wanted}
-            if given != wanted:
-                text = [', '.join(f'{k}={v!r}' for k, v in one.items()) for one in (wanted, given)]
-                raise UserError(
-                    'The validation is on held-out training images, which the training does not leave out: '
-                    f'expected {text[0]} in train_dataloader.dataset, got {text[1]}.'
-                )
-
-
-def _parts(dataset) -> list:
-    """The data sets in wrappers such as RepeatDataset and ConcatDataset."""
-    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    return [part for one in inner if one is not None for part in _parts(one)] or [dataset]
 
 
 def _check_schedule(cfg: Config) -> None:
