@@ -3,6 +3,7 @@
 Importing mdvision is the registration: afterwards both hosts find its classes by name. It also
 supplies mmcv's compiled ops from torchvision where they are missing, so import it before anything
 that imports ``mmcv.ops`` (``mmdet.apis``, ``mmdet.models``); ``import mmdet`` alone may come first.
+From then on no checkpoint executes code, whoever loads it; :func:`allow_code_in_checkpoints` is the way out.
 """
 
 import importlib
@@ -13,11 +14,14 @@ from .version import __version__
 ops.activate()
 
 from . import models  # noqa: E402
+from .engine import safe_loading  # noqa: E402
+from .engine.unpickling import allow_code_in_checkpoints  # noqa: E402
 from .errors import UserError  # noqa: E402
 from .models import *  # noqa: E402, F403
 from .timm_names import register_with_timm  # noqa: E402
 
 register_with_timm()
+safe_loading.install()
 
 # Imported on first use, so that ``import mdvision`` stays light.
 _LAZY = {
@@ -44,7 +48,7 @@ _LAZY = {
     'VOCDataset': 'mdvision.datasets.voc',
 }
 
-__all__ = ['UserError', '__version__', *models.__all__, *_LAZY]
+__all__ = ['UserError', '__version__', 'allow_code_in_checkpoints', *models.__all__, *_LAZY]
 
 
 def __getattr__(name: str):

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import mmengine.runner.checkpoint as host
-import numpy as np
-import torch
-from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mdvision.errors import UserError
+
+from .integrity import check_whole
+from .unpickling import unpickle
 
 __all__ = [
     'check_finite',
@@ -18,43 +18,7 @@ __all__ = [
     'match_weights',
     'read_checkpoint',
     'read_file',
-    'use_safe_loading',
 ]
-
-_HISTORY_METHODS = {'current', 'max', 'min', 'mean'}
-
-
-def _restricted_getattr(obj, name: str):
-    """The one use of ``getattr`` in a genuine checkpoint: naming a statistic of a history buffer."""
-    if obj is HistoryBuffer and name in _HISTORY_METHODS:
-        return getattr(HistoryBuffer, name)
-    raise UserError(f'the checkpoint asks for {obj!r}.{name}, which no genuine checkpoint does: not loaded.')
-
-
-def _safe_globals() -> list:
-    dtypes = [type(np.dtype(t)) for t in (np.float64, np.float32, np.int64, np.int32, np.bool_, np.uint8)]
-    arrays = (np._core.multiarray._reconstruct, np._core.multiarray.scalar)
-    return [
-        HistoryBuffer,
-        *arrays,
-        # The names these had before numpy 2, in files of that time.
-        *((function, f'numpy.core.multiarray.{function.__name__}') for function in arrays),
-        np.ndarray,
-        np.dtype,
-        *dtypes,
-        (_restricted_getattr, 'builtins.getattr'),
-    ]
-
-
-def _safe_load(file, map_location=None, weights_only=None):
-    """``torch.load`` of tensors and mmengine's histories only; no fallback to unpickling code."""
-    with torch.serialization.safe_globals(_safe_globals()):
-        return torch.load(file, map_location=map_location, weights_only=True)
-
-
-def use_safe_loading() -> None:
-    """Make every checkpoint that mmengine reads go through the safe loader."""
-    host._safe_torch_load = _safe_load
 
 
 def read_file(path: str, map_location='cpu') -> object:
@@ -65,37 +29,50 @@ def read_file(path: str, map_location='cpu') -> object:
     """
     file = Path(path)
     if not file.is_file():
-        folder = file.parent if file.parent.is_dir() else None
-        known = sorted(p.name for p in folder.glob('*.pth')) if folder else []
-        hint = f' {folder} holds: {", ".join(known)}.' if known else ''
-        raise UserError(f'Checkpoint {path} does not exist.{hint}')
+        if file.is_dir():
+            raise UserError(f'Checkpoint {path} is a folder.{_neighbours(file)}')
+        raise UserError(f'Checkpoint {path} does not exist.{_neighbours(file.parent)}')
     try:
-        return _safe_load(file, map_location)
+        check_whole(file)
+        return unpickle(file, map_location)
     except UserError as error:
-        raise UserError(f'Checkpoint {path}: {error}') from error
-    except Exception as error:
-        size = file.stat().st_size
         raise UserError(
-            f'Checkpoint {path} ({size:,} bytes) cannot be read: it is damaged, cut short, or holds more '
-            f'than tensors ({_first_line(error)}). Take another checkpoint of the run, or copy it again.'
+            f'Checkpoint {path} ({file.stat().st_size:,} bytes) cannot be read: {error}. Take another '
+            'checkpoint of the run, or copy it again.'
         ) from error
 
 
+def _neighbours(folder: Path) -> str:
+    known = sorted(p.name for p in folder.glob('*.pth')) if folder.is_dir() else []
+    return f' {folder} holds: {", ".join(known)}.' if known else ''
+
+
 def read_checkpoint(path: str, map_location='cpu') -> dict:
-    """Read a local checkpoint file: a dict with ``state_dict``, or a bare state dict.
+    """Read a checkpoint, of a file or an address: a dict with ``state_dict``, or a bare state dict.
 
     Raises:
         UserError: when the file is missing, damaged, or holds something else.
     """
-    checkpoint = read_file(path, map_location)
+    if '://' in path:
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location, logger='silent')
+    else:
+        checkpoint = read_file(path, map_location)
     state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
-    if not state_dict or not all(isinstance(value, torch.Tensor) for value in state_dict.values()):
+    if not _is_state_dict(state_dict):
         raise UserError(
             f'Checkpoint {path} holds no state dict (expected a dict of tensors, or a dict with the key '
             f'"state_dict"), got {type(checkpoint).__name__}.'
         )
     check_finite(state_dict, path)
     return checkpoint if 'state_dict' in checkpoint else {'state_dict': checkpoint, 'meta': {}}
+
+
+def _is_state_dict(content: object) -> bool:
+    return (
+        isinstance(content, Mapping)
+        and len(content) > 0
+        and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
+    )
 
 
 def check_finite(state_dict: Mapping[str, Tensor], path: str) -> None:
@@ -227,8 +204,3 @@ def match_weights(
 
 def _some(names: list[str], limit: int) -> str:
     return ', '.join(names[:limit]) + (', ...' if len(names) > limit else '')
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f'{type(error).__name__}: {text[0][:120]}' if text else type(error).__name__

@@ -13,6 +13,7 @@ from mdvision.errors import UserError
 from mdvision.models.named import create_backbone, create_model
 
 from .checkpoint import check_finite, match_weights, read_file
+from .integrity import seal
 from .overrides import backbone_option
 
 __all__ = ['convert_checkpoint', 'main', 'unwrap']
@@ -97,6 +98,7 @@ def convert_checkpoint(
     target = Path(target_path)
     target.parent.mkdir(parents=True, exist_ok=True)
     torch.save(dict(state_dict=state_dict, meta=meta), target)
+    seal(target)
     return f'{name}: {line}; written to {target}'
 
 

@@ -14,7 +14,6 @@ from mmengine.logging import MMLogger
 from mdvision.console import outlive_readers, quiet_third_parties
 from mdvision.errors import UserError
 
-from .checkpoint import use_safe_loading
 from .config_keys import unregistered_hint
 from .distributed import finish_distributed
 from .fault_places import describe
@@ -29,7 +28,6 @@ def run(command: Callable[[argparse.Namespace], None], args: argparse.Namespace)
     """Run ``command`` and turn faults into one readable message; returns the exit status."""
     outlive_readers()
     quiet_third_parties()
-    use_safe_loading()
     try:
         with ending_at_once():
             command(args)

@@ -14,7 +14,6 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as HostRunner
-from mmengine.runner.checkpoint import _load_checkpoint
 from torch.utils.data import DataLoader
 
 from mdvision.console import ConsoleFilter, say
@@ -23,6 +22,7 @@ from mdvision.errors import UserError
 from .checkpoint import load_backbone, load_weights, read_checkpoint
 from .csv_log import CsvLogHook
 from .fetching import FetchingLoader, PlacingSampler
+from .integrity import seal
 from .log_lines import LoggerHook
 from .loops import EpochLoop
 from .progress import ProgressLog
@@ -166,9 +166,12 @@ class Runner(HostRunner):
         if '://' in str(out_dir):
             save(out_dir, filename, *args, meta=meta, **kwargs)
             return
-        write_whole(
-            Path(out_dir) / filename, lambda path: save(str(out_dir), path.name, *args, meta=meta, **kwargs)
-        )
+
+        def write(path: Path) -> None:
+            save(str(out_dir), path.name, *args, meta=meta, **kwargs)
+            seal(path)
+
+        write_whole(Path(out_dir) / filename, write)
 
     def resume(
         self,
@@ -206,16 +209,12 @@ class Runner(HostRunner):
         Raises:
             UserError: when the file is damaged or too little of it matches.
         """
-        if '://' in filename:  # a model zoo: mmengine knows how to fetch it, through our safe loader
-            checkpoint = _load_checkpoint(filename, map_location=map_location)
-            checkpoint = checkpoint if 'state_dict' in checkpoint else dict(state_dict=checkpoint)
-        else:
-            checkpoint = read_checkpoint(filename, map_location)
+        checkpoint = read_checkpoint(filename, map_location)
         if self._resume:
             check_resumable(checkpoint, filename, self.cfg)
         if not isinstance(checkpoint.get('meta'), dict):
             checkpoint['meta'] = {}  # of another program
-        # mmengine would execute this text when resuming.
+        # mmengine would parse this text as a config when resuming, which is refused.
         checkpoint['meta'].pop('config', None)
         self._loaded_meta = checkpoint['meta']
         if self._resume:

@@ -1,5 +1,8 @@
 """Checkpoints: safe, whole, and of this model; or an error that says what is wrong."""
 
+import random
+import zipfile
+
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
@@ -7,6 +10,8 @@ from torch import nn
 
 from mdvision import UserError
 from mdvision.engine.checkpoint import load_weights, read_checkpoint
+from mdvision.engine.integrity import check_whole, seal
+from tests.engine.toy import make_runner
 
 
 def net(width: int = 4) -> nn.Module:
@@ -23,6 +28,7 @@ class Malicious:
         return exec, ('open("owned", "w").close()',)
 
 
+@pytest.mark.fault('6.5')
 def test_a_genuine_checkpoint_is_read(path):
     history = HistoryBuffer([1.0, 2.0], [1, 1])
     torch.save(dict(state_dict=net().state_dict(), message_hub=dict(log=history), meta=dict(epoch=1)), path)
@@ -30,6 +36,7 @@ def test_a_genuine_checkpoint_is_read(path):
     assert checkpoint['message_hub']['log'].mean() == 1.5
 
 
+@pytest.mark.fault('6.11')
 def test_a_bare_state_dict_is_read(path):
     torch.save(net().state_dict(), path)
     assert set(read_checkpoint(str(path))['state_dict']) == set(net().state_dict())
@@ -43,12 +50,14 @@ def test_code_in_a_checkpoint_is_not_run(path, monkeypatch):
     assert not (path.parent / 'owned').exists()
 
 
+@pytest.mark.fault('6.10')
 def test_a_missing_file_lists_its_neighbours(path):
     torch.save(net().state_dict(), path)
     with pytest.raises(UserError, match=r'epoch_2\.pth does not exist\. .* holds: epoch_1\.pth'):
         read_checkpoint(str(path.parent / 'epoch_2.pth'))
 
 
+@pytest.mark.fault('6.6')
 @pytest.mark.parametrize('keep', [0, 100, 0.5, 0.98])
 def test_a_truncated_file_is_named(path, keep):
     torch.save(net(256).state_dict(), path)
@@ -58,6 +67,7 @@ def test_a_truncated_file_is_named(path, keep):
         read_checkpoint(str(path))
 
 
+@pytest.mark.fault('6.9', '6.10')
 @pytest.mark.parametrize('content', [[1, 2], {}, {'state_dict': {}}, {'a': 1}])
 def test_something_else_is_named(path, content):
     torch.save(content, path)
@@ -65,6 +75,7 @@ def test_something_else_is_named(path, content):
         read_checkpoint(str(path))
 
 
+@pytest.mark.fault('6.8')
 def test_nan_weights_are_refused(path):
     model = net()
     model[0].weight.data[0, 0] = float('nan')
@@ -81,6 +92,7 @@ def test_all_tensors_matched_is_said():
     assert torch.equal(model[0].weight, other[0].weight)
 
 
+@pytest.mark.fault('6.9')
 def test_another_model_is_refused_with_the_count_and_changes_nothing():
     model = net()
     before = model[0].weight.clone()
@@ -88,6 +100,103 @@ def test_another_model_is_refused_with_the_count_and_changes_nothing():
         load_weights(model, dict(state_dict=net(5).state_dict()), 'x.pth')
     assert '7 of another shape: 0.weight' in str(error.value)
     assert torch.equal(model[0].weight, before)
+
+
+@pytest.mark.fault('6.10')
+def test_a_folder_is_no_checkpoint(path):
+    torch.save(net().state_dict(), path)
+    with pytest.raises(UserError, match=r'is a folder\. .* holds: epoch_1\.pth'):
+        read_checkpoint(str(path.parent))
+
+
+@pytest.mark.fault('6.7')
+def test_one_changed_bit_anywhere_in_a_checkpoint_of_ours_is_found(tmp_path):
+    make_runner(tmp_path, epochs=1).train()
+    file, draw = tmp_path / 'epoch_1.pth', random.Random(0)
+    content = file.read_bytes()
+    read_checkpoint(str(file))
+    # Spread over the file, and every bit of its end, where the sum itself is.
+    bits = [draw.randrange(8 * len(content)) for _ in range(60)]
+    bits += range(8 * (len(content) - 110), 8 * len(content))
+    for bit in bits:
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=r'epoch_1\.pth .* cannot be read'):
+            read_checkpoint(str(file))
+
+
+@pytest.mark.fault('6.7')
+@pytest.mark.parametrize('sealed', [True, False])
+def test_changed_weights_are_found(path, sealed):
+    torch.save(net(256).state_dict(), path)
+    if sealed:
+        seal(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(net(256)[1].running_var.numpy().tobytes())  # 256 ones
+    content[at + 64 : at + 128] = bytes(64)
+    path.write_bytes(content)
+    reason = (
+        r'not those that were written \(SHA-256\)'
+        if sealed
+        else r'check sum of epoch_1/data/\d+ in it is not'
+    )
+    with pytest.raises(UserError, match=reason):
+        read_checkpoint(str(path))
+
+
+@pytest.mark.fault('6.7')
+@pytest.mark.parametrize('sealed', [True, False])
+def test_members_that_changed_places_are_found(path, sealed):
+    """The check sums of the members are right, that of the whole is not."""
+    torch.save(dict(a=torch.zeros(3), b=torch.ones(3)), path)
+    if sealed:
+        seal(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+        comment = archive.comment
+    members['epoch_1/data/0'], members['epoch_1/data/1'] = (
+        members['epoch_1/data/1'],
+        members['epoch_1/data/0'],
+    )
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        archive.comment = comment
+    if sealed:
+        with pytest.raises(UserError, match='SHA-256'):
+            read_checkpoint(str(path))
+    else:  # of another program's file nothing tells
+        assert read_checkpoint(str(path))['state_dict']['a'].sum() == 3
+
+
+def test_any_torch_reads_a_checkpoint_with_a_sum(path):
+    torch.save(net().state_dict(), path)
+    seal(path)
+    check_whole(path)
+    for how in (dict(weights_only=True), dict(weights_only=False), dict(mmap=True)):
+        assert set(torch.load(path, **how)) == set(net().state_dict())
+    with pytest.raises(ValueError, match='no zip archive without a comment'):
+        seal(path)
+
+
+def test_the_format_of_before_torch_1_6_is_read(path):
+    torch.save(net().state_dict(), path, _use_new_zipfile_serialization=False)
+    assert set(read_checkpoint(str(path))['state_dict']) == set(net().state_dict())
+
+
+@pytest.mark.fault('d')
+@pytest.mark.parametrize('way', ['pickle', 'script', 'old format'])
+def test_the_advice_of_torch_to_execute_the_file_is_not_passed_on(path, way):
+    if way == 'script':
+        torch.jit.script(net()).save(path)
+    else:
+        content = dict(state_dict=net().state_dict(), extra=Malicious())
+        torch.save(content, path, _use_new_zipfile_serialization=way == 'pickle')
+    with pytest.raises(UserError) as error:
+        read_checkpoint(str(path))
+    assert 'weights_only' not in str(error.value)
+    assert '\x1b' not in str(error.value)
 
 
 def test_missing_and_superfluous_tensors_are_named():
