@@ -16,9 +16,9 @@ from mdvision.errors import UserError
 
 from .config_keys import unregistered_hint
 from .distributed import finish_distributed
+from .divergence import DivergedError
 from .fault_places import describe
 from .interruption import Interrupted
-from .runner import DivergedError
 from .signals import ending_at_once
 
 __all__ = ['run']

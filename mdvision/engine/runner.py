@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
+from mmengine.optim import OptimWrapper, _ParamScheduler
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as HostRunner
 from torch.utils.data import DataLoader
@@ -21,6 +20,7 @@ from mdvision.errors import UserError
 
 from .checkpoint import load_backbone, load_weights, read_checkpoint
 from .csv_log import CsvLogHook
+from .divergence import DivergenceHook
 from .fetching import FetchingLoader, PlacingSampler
 from .integrity import seal
 from .log_lines import LoggerHook
@@ -32,11 +32,7 @@ from .settings import SettingsHook, check_settings, follow_config
 from .signals import DeafWorker
 from .switches import real_batch
 
-__all__ = ['DivergedError', 'Runner']
-
-
-class DivergedError(UserError):
-    """The loss of this process became NaN or infinite."""
+__all__ = ['Runner']
 
 
 class Runner(HostRunner):
@@ -45,7 +41,7 @@ class Runner(HostRunner):
     * The console shows our lines and warnings; environment, config and the rest go to the log file.
     * Checkpoints are read safely and must match: whole for testing and resuming, at least
       ``min_match`` of the tensors when training starts from one.
-    * A loss that is not finite stops the run before it reaches the weights.
+    * A loss or a gradient that is not finite stops the run before it reaches the weights.
     * Checkpoints are written whole, and a run that was stopped in an epoch goes on in that epoch.
     * The learning rate is scaled with gradient accumulation too; metrics.csv has what is logged.
     * A config without an interval of the LoggerHook logs at least four lines an epoch.
@@ -104,6 +100,7 @@ class Runner(HostRunner):
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(CsvLogHook())
         self.register_hook(SettingsHook())
+        self.register_hook(DivergenceHook())
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
         """mmengine's linear rule, with the iterations whose gradients are summed in the batch."""
@@ -131,30 +128,6 @@ class Runner(HostRunner):
             return False
         say(f'note: the warm-up of {steps} {unit}{"s" * (steps != 1)} is left out: it needs two to rise')
         return True
-
-    def build_optim_wrapper(self, optim_wrapper) -> OptimWrapper | OptimWrapperDict:
-        if isinstance(optim_wrapper, OptimWrapper | OptimWrapperDict):
-            return optim_wrapper  # built and guarded before: resuming asks again
-        wrapper = super().build_optim_wrapper(optim_wrapper)
-        for one in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
-            self._guard_updates(one)
-        return wrapper
-
-    def _guard_updates(self, wrapper: OptimWrapper) -> None:
-        """Stop before an update with a loss that is NaN or infinite."""
-        update = wrapper.update_params
-
-        def update_params(loss: torch.Tensor, *args, **kwargs) -> None:
-            if not torch.isfinite(loss.detach()).all():
-                raise DivergedError(
-                    f'The loss became {loss.detach().item()} at iteration {self.iter + 1}; the weights are '
-                    'still those of the last good iteration and nothing was saved from this one. Usual '
-                    'causes: a learning rate too high (optim_wrapper.optimizer.lr), no warm-up, no '
-                    'optim_wrapper.clip_grad, or half precision.'
-                )
-            update(loss, *args, **kwargs)
-
-        wrapper.update_params = update_params
 
     def save_checkpoint(self, out_dir: str, filename: str, *args, meta: dict | None = None, **kwargs) -> None:
         """mmengine's, but under its name the file is whole; and it knows the batch it was trained with."""
