@@ -14,7 +14,7 @@ from .version import __version__
 ops.activate()
 
 from . import models  # noqa: E402
-from .engine import safe_loading  # noqa: E402
+from .engine import pretrained, safe_loading  # noqa: E402
 from .engine.unpickling import allow_code_in_checkpoints  # noqa: E402
 from .errors import UserError  # noqa: E402
 from .models import *  # noqa: E402, F403
@@ -22,6 +22,7 @@ from .timm_names import register_with_timm  # noqa: E402
 
 register_with_timm()
 safe_loading.install()
+pretrained.install()
 
 # Imported on first use, so that ``import mdvision`` stays light.
 _LAZY = {
