@@ -32,7 +32,10 @@ class CsvLogHook(Hook):
             return
         self._path = Path(runner.work_dir) / self.file_name
         rows = read_rows(self._path) if runner._resume else []
-        rows = [row for row in rows if int(row['iter']) <= runner.iter]
+        # One that was cut short after its row was written is made again.
+        validated = getattr(runner.train_loop, 'position', {}).get('validated') == runner.iter
+        last = dict(train=runner.iter, val=runner.iter if validated else runner.iter - 1)
+        rows = [row for row in rows if int(row['iter']) <= last[row['phase']]]
         self._columns = list(dict.fromkeys([*_POSITION, *(key for row in rows for key in row)]))
         self._write_all(rows)
         self._visualizer = runner.visualizer

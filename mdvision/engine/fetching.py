@@ -7,19 +7,23 @@ seeded anew for each image, from its place in the order of the epoch. That order
 epoch only, so neither history nor the number of workers, of processes or of images in a batch has an effect.
 """
 
+import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
 import numpy as np
 import torch
 from mmengine.dist import get_dist_info, get_rank
 from mmengine.registry import DATA_SAMPLERS
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+
+from mdvision.errors import UserError
 
 # So that an image and an iteration of the same numbers draw different ones.
-_IMAGE, _ITERATION = 1, 2
+_IMAGE, _ITERATION, _PASS = 1, 2, 3
 
-__all__ = ['FetchingLoader', 'Place', 'PlacingSampler', 'SeededImages', 'seed_iteration']
+__all__ = ['FetchingLoader', 'Place', 'PlacingSampler', 'SeededImages', 'seed_iteration', 'seed_pass']
 
 
 def seed_iteration(seed: int, iteration: int) -> None:
@@ -28,6 +32,11 @@ def seed_iteration(seed: int, iteration: int) -> None:
     Each process of a training draws other numbers.
     """
     _seed_generators(_ITERATION, seed, get_rank(), iteration)
+
+
+def seed_pass(seed: int, number: int) -> None:
+    """The same before a pass through the data, for samplers that draw from these generators."""
+    _seed_generators(_PASS, seed, number)
 
 
 def _seed_generators(*entropy: int) -> None:
@@ -73,14 +82,71 @@ class PlacingSampler(Sampler):
         self.inner = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
         self.epoch = 0
         self._rank, self._processes = get_dist_info()
+        self._rest: Iterator | None = None  # of the next pass, where not all of it is wanted
+        self._trained = 0
 
     def __iter__(self) -> Iterator[int]:
-        for count, index in enumerate(self.inner):
-            place = count * self._processes + self._rank
-            yield Place(index, self.epoch, place) if isinstance(index, int) else index
+        rest, self._rest = self._rest, None
+        yield from self._places() if rest is None else rest
 
     def __len__(self) -> int:
-        return len(self.inner)
+        return max(len(self.inner) - self._trained, 0)  # one without end says the size of the data set
+
+    def _places(self) -> Iterator[int]:
+        for number, index in enumerate(self.inner):
+            place = number * self._processes + self._rank
+            yield Place(index, self.epoch, place) if isinstance(index, int) else index
+
+    def skip(self, batch_sampler: Sampler, trained: Sequence) -> int:
+        """Leave out in the next pass what was trained of it.
+
+        With the same batches as before it goes on with the batch after the last one; with others, each
+        image that is left comes once.
+
+        Args:
+            batch_sampler: makes the batches of these images.
+            trained: (images in a batch, batches, processes), one after the other.
+
+        Returns:
+            How many batches come less than in a whole pass.
+
+        Raises:
+            UserError: another number of processes makes other batches than those that were trained.
+        """
+        whole = len(batch_sampler)
+        if all(processes == self._processes for *_, processes in trained):
+            self._rest, self._trained = self._replayed(batch_sampler, trained)
+        elif type(batch_sampler) is BatchSampler:
+            images = 0  # the first of the order of all processes
+            for batch_size, batches, processes in trained:
+                images += batch_size * batches * processes - images % processes
+            # Every process needs as many: a few images may come twice, none is left out.
+            self._trained = images // self._processes
+            self._rest = islice(self._places(), self._trained, None)
+        else:
+            raise UserError(
+                f'The checkpoint was saved in the middle of an epoch by {trained[-1][2]} processes, this run '
+                f'has {self._processes}, and with a {type(batch_sampler).__name__} what is left of the epoch '
+                'depends on that. Resume with as many processes, or from a checkpoint of the end of an epoch.'
+            )
+        left, self._trained = len(batch_sampler), 0
+        return whole - left
+
+    def _replayed(self, batch_sampler: Sampler, trained: Sequence) -> tuple[Iterator, int]:
+        """What is left when these batches have been made again, and how many images were in them."""
+        rest, done = self._places(), 0
+        for batch_size, batches, _ in trained:
+            # It may keep images back that wait for others of their kind: they are left as well.
+            past = copy.deepcopy(batch_sampler, {id(self): self, id(self.dataset): self.dataset})
+            past.batch_size = batch_size
+            drawn = {}
+            self._rest = _recorded(rest, drawn)
+            for batch in islice(iter(past), batches):
+                done += len(batch)
+                for one in batch:
+                    del drawn[one.place]
+            rest = chain(list(drawn.values()), rest)
+        return rest, done
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -91,6 +157,12 @@ class PlacingSampler(Sampler):
         if name == 'inner':  # while it is copied or unpickled
             raise AttributeError(name)
         return getattr(self.inner, name)
+
+
+def _recorded(places: Iterator[Place], drawn: dict[int, Place]) -> Iterator[Place]:
+    for one in places:
+        drawn[one.place] = one
+        yield one
 
 
 class SeededImages(Dataset):
@@ -136,3 +208,11 @@ class FetchingLoader(DataLoader):
             return super().__iter__()
         finally:
             vars(self)['dataset'] = own
+
+    def skip(self, trained: Sequence) -> int:
+        """Leave out what was trained in the next pass; see :meth:`PlacingSampler.skip`."""
+        return self.batch_sampler.sampler.skip(self.batch_sampler, trained)
+
+    def reseed(self, seed: int) -> None:
+        """Take the order and the augmentation of another seed, such as that of a run that is resumed."""
+        self.images.seed = self.batch_sampler.sampler.inner.seed = seed

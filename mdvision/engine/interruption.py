@@ -101,20 +101,14 @@ class _StopHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self._position = dict(epoch=runner.epoch, iter=runner.iter)
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        done = getattr(runner.train_loop, 'skip', 0)
-        self._position = dict(epoch=runner.epoch, iter=runner.iter, batches_done=done)
-
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         self.in_iteration = True
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self.in_iteration = False
         done = runner.iter + 1
-        self._position = dict(epoch=runner.epoch, iter=done, batches_done=batch_idx + 1)
+        self._position = dict(epoch=runner.epoch, iter=done)
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        if not by_epoch:
-            self._position['batches_done'] = 0
         # The end of an epoch has steps of its own, after which it is over.
         if self._may_stop(runner, done) and not (by_epoch and batch_idx + 1 == len(runner.train_dataloader)):
             self.stop(runner)
@@ -122,7 +116,7 @@ class _StopHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             return
-        self._position = dict(epoch=runner.epoch + 1, iter=runner.iter, validate_first=True)
+        self._position = dict(epoch=runner.epoch + 1, iter=runner.iter)
         if self._may_stop(runner, runner.iter):
             self.stop(runner)
 
@@ -136,7 +130,6 @@ class _StopHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         self._validating = False
-        self._position['validate_first'] = False
 
     def _may_stop(self, runner: Runner, done: int) -> bool:
         """Whether to stop after ``done`` iterations; several processes agree: none can go on alone."""

@@ -1,84 +1,175 @@
-"""The epoch loop, able to go on in the middle of an epoch."""
+"""The training loops, which know where they are: a run goes on with the batch after the last one."""
 
+from bisect import bisect
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count
 
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.dist import get_world_size
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import nn
-from torch.utils.data import DataLoader, Sampler
 
-from .fetching import seed_iteration
+from mdvision.errors import UserError
 
-__all__ = ['EpochLoop', 'remaining_batches']
+from .fetching import FetchingLoader, seed_iteration, seed_pass
+
+__all__ = ['EpochLoop', 'IterLoop']
 
 
-class EpochLoop(EpochBasedTrainLoop):
-    """mmengine's loop; a run that was stopped in an epoch takes up the rest of that epoch.
-
-    mmengine's begins the epoch anew, so that some images are seen twice and the iterations no longer
-    fit the schedule. Set before :meth:`run`:
+class _Resumable:
+    """What both loops have in common.
 
     Attributes:
-        skip: batches of the first epoch that have been trained already.
-        validate_first: the epoch before was trained to its end, but not validated.
+        position: what a checkpoint needs to know besides epoch and iteration.
+
+            * ``passes``: how often the data have been gone through;
+            * ``trained``: what is trained of the next pass, as (images in a batch, batches, processes);
+              with one entry for each batch size that it was trained with;
+            * ``validate_first``: a validation is due before the training goes on;
+            * ``validated``: the iteration at which the last validation was.
     """
 
-    skip = 0
-    validate_first = False
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.position = dict(passes=0, trained=[], validate_first=False, validated=None)
+
+    def take_up(self, meta: dict, name: str) -> None:
+        """Go on where a checkpoint was saved; epoch and iteration are set already.
+
+        Args:
+            meta: of the checkpoint.
+            name: of the checkpoint, for the messages.
+
+        Raises:
+            UserError: it is of the middle of an epoch whose rest cannot be told from it.
+        """
+        self.position['validated'] = self._iter  # in files from before this was recorded
+        self.position |= {key: meta[key] for key in self.position if key in meta}
+        trained = self.position['trained'] = [list(part) for part in self.position['trained']]
+        if trained and not isinstance(self.dataloader, FetchingLoader):
+            raise UserError(
+                f'{name} was saved in the middle of an epoch, which only goes on where train_dataloader is a '
+                'config with a sampler.'
+            )
+
+    def validated(self) -> None:
+        """The validation of this position is done."""
+        self.position |= dict(validate_first=False, validated=self._iter)
+
+    def _begin_pass(self) -> int:
+        """Get the loader ready for the rest of a pass; the number of its first batch."""
+        seed_pass(self.runner.seed, self.position['passes'])
+        trained = self.position['trained']
+        return self.dataloader.skip(trained) if trained else 0
+
+    def _end_pass(self) -> None:
+        self.position |= dict(passes=self.position['passes'] + 1, trained=[])
+
+    def _train(self, index: int, data_batch: dict) -> None:
+        """mmengine's ``run_iter``, with random numbers of its own."""
+        seed_iteration(self.runner.seed, self._iter)
+        self.runner.call_hook('before_train_iter', batch_idx=index, data_batch=data_batch)
+        outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
+        self._count_batch()
+        self.runner.call_hook('after_train_iter', batch_idx=index, data_batch=data_batch, outputs=outputs)
+        self._iter += 1
+
+    def _count_batch(self) -> None:
+        trained = self.position['trained']
+        size = getattr(self.dataloader.batch_sampler, 'batch_size', None)
+        if not trained or (trained[-1][0], trained[-1][2]) != (size, get_world_size()):
+            trained.append([size, 0, get_world_size()])
+        trained[-1][1] += 1
+
+    def _validation_is_due(self, step: int, last: int) -> bool:
+        """After that many epochs or iterations of so many."""
+        interval = self.dynamic_intervals[bisect(self.dynamic_milestones, step + 1) - 1]
+        wanted = self.runner.val_loop is not None and step >= self.val_begin
+        return wanted and (step % interval == 0 or step == last)
+
+    def _validate(self) -> None:
+        self.runner.val_loop.run()
+        self.validated()
+
+
+class EpochLoop(_Resumable, EpochBasedTrainLoop):
+    """mmengine's loop; a run that was stopped in an epoch or a validation takes up the rest of it.
+
+    mmengine's begins the epoch anew, so that some images are seen twice and the iterations no longer
+    fit the schedule, and leaves the validation out.
+    """
+
+    def take_up(self, meta: dict, name: str) -> None:
+        self.position['passes'] = self._epoch
+        super().take_up(meta, name)
+        first = self._begin_pass()
+        # In epochs before this one a batch may have had another number of images.
+        self._max_iters = self._iter + (self._max_epochs - self._epoch) * len(self.dataloader) - first
 
     def run(self) -> nn.Module:
         self.runner.call_hook('before_train')
-        if self.validate_first and self._validation_is_due():
-            self.runner.val_loop.run()
+        if self.position['validate_first'] and self._validation_is_due(self._epoch, self._max_epochs):
+            self._validate()
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
             self._decide_current_val_interval()
-            if self._validation_is_due():
-                self.runner.val_loop.run()
+            if self.position['validate_first']:
+                self._validate()
         self.runner.call_hook('after_train')
         return self.runner.model
 
-    def _validation_is_due(self) -> bool:
-        return (
-            self.runner.val_loop is not None
-            and self._epoch >= self.val_begin
-            and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
-        )
-
     def run_epoch(self) -> None:
+        self.position['validate_first'] = False
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        first, self.skip = self.skip, 0
-        for index, data_batch in enumerate(remaining_batches(self.dataloader, first), start=first):
-            seed_iteration(self.runner.seed, self._iter)
+        for index, data_batch in enumerate(self.dataloader, start=self._begin_pass()):
             self.run_iter(index, data_batch)
+        self._end_pass()
+        done = self._epoch + 1
+        self.position['validate_first'] = self._validation_is_due(done, self._max_epochs)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 
-
-def remaining_batches(loader: DataLoader, first: int) -> Iterator:
-    """The batches of an epoch from the one numbered ``first`` on; those before are not even loaded."""
-    if first and loader.batch_sampler is not None:
-        # DataLoader forbids the assignment because a running iterator would not see it; none runs yet.
-        vars(loader)['batch_sampler'] = _SkipOnce(loader.batch_sampler, first)
-        first = 0
-    return islice(loader, first, None)
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        self._train(idx, data_batch)
 
 
-class _SkipOnce(Sampler):
-    """The batches of another sampler, but in the first epoch without the first ones."""
+class IterLoop(_Resumable, IterBasedTrainLoop):
+    """mmengine's loop for trainings that count iterations, which makes up for validations too.
 
-    def __init__(self, batch_sampler: Sampler, count: int):
-        self._inner = batch_sampler
-        self._count = count
+    It goes on with the batch after the last one whatever the sampler; ``fast_forward_on_resume`` has no
+    effect, since nothing is loaded for that.
+    """
 
-    def __iter__(self) -> Iterator:
-        # A generator: a loader with workers asks for two iterators and draws from the second.
-        count, self._count = self._count, 0
-        yield from islice(self._inner, count, None)
+    def run(self) -> nn.Module:
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        if self.position['validate_first'] and self._validation_is_due(self._iter, self._max_iters):
+            self._validate()
+        self.position['validate_first'] = False
+        batches = self._batches()
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(batches))
+            self._decide_current_val_interval()
+            if self.position['validate_first']:
+                self._validate()
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
 
-    def __len__(self) -> int:
-        return len(self._inner)
+    def run_iter(self, data_batch: dict) -> None:
+        self._train(self._iter, data_batch)
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._inner, name)  # the sampler, whose epoch is set from outside
+    def _count_batch(self) -> None:
+        super()._count_batch()
+        self.position['validate_first'] = self._validation_is_due(self._iter + 1, self._max_iters)
+
+    def _batches(self) -> Iterator[dict]:
+        """Without end; a sampler that ends begins anew with another order."""
+        for number in count(self.position['passes']):
+            sampler = getattr(self.dataloader.batch_sampler, 'sampler', None)
+            if hasattr(sampler, 'set_epoch'):
+                sampler.set_epoch(number)
+            self._begin_pass()
+            yield from self.dataloader
+            self._end_pass()

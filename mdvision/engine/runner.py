@@ -24,7 +24,7 @@ from .divergence import DivergenceHook
 from .fetching import FetchingLoader, PlacingSampler
 from .integrity import seal
 from .log_lines import LoggerHook
-from .loops import EpochLoop
+from .loops import EpochLoop, IterLoop
 from .progress import ProgressLog
 from .resuming import check_resumable
 from .saving import CheckpointHook, write_whole
@@ -91,9 +91,11 @@ class Runner(HostRunner):
         return loader
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        kind = (loop.get('type'), loop.get('by_epoch')) if isinstance(loop, dict) else None
-        if kind in (('EpochBasedTrainLoop', None), (None, True)):
-            loop = dict({key: value for key, value in loop.items() if key != 'by_epoch'}, type=EpochLoop)
+        if isinstance(loop, dict):
+            loop = dict(loop)
+            kind = loop.pop('type', None) or ('Epoch' if loop.pop('by_epoch') else 'Iter') + 'BasedTrainLoop'
+            ours = dict(EpochBasedTrainLoop=EpochLoop, IterBasedTrainLoop=IterLoop)
+            loop['type'] = ours.get(kind.removeprefix('mmengine.') if isinstance(kind, str) else kind, kind)
         return super().build_train_loop(loop)
 
     def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
@@ -133,7 +135,8 @@ class Runner(HostRunner):
         """mmengine's, but under its name the file is whole; and it knows the batch it was trained with."""
         if not is_main_process():
             return
-        meta = dict(meta or {}, images_per_update=real_batch(self.cfg, self.world_size))
+        meta = {**getattr(self.train_loop, 'position', {}), **(meta or {})}
+        meta['images_per_update'] = real_batch(self.cfg, self.world_size)
         meta['seconds'] = self.seconds_before + time.time() - self._built
         save = super().save_checkpoint
         if '://' in str(out_dir):
@@ -172,9 +175,10 @@ class Runner(HostRunner):
                 f'note: {filename} was trained with {before} images an update, this run has {batch}; the '
                 f'learning rate is {"" if (self.auto_scale_lr or {}).get("enable") else "not "}scaled to it'
             )
-        if isinstance(self.train_loop, EpochLoop):
-            self.train_loop.skip = meta.get('batches_done', 0) * before // batch
-            self.train_loop.validate_first = bool(meta.get('validate_first'))
+        if isinstance(self.train_dataloader, FetchingLoader):
+            self.train_dataloader.reseed(self.seed)  # mmengine has taken that of the file
+        if isinstance(self.train_loop, EpochLoop | IterLoop):
+            self.train_loop.take_up(meta, filename)
 
     def load_checkpoint(self, filename: str, map_location='cpu', strict: bool = True, **kwargs) -> dict:
         """Read ``filename`` safely, load it into the model and say how much matched.

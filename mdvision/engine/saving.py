@@ -11,6 +11,8 @@ from mmengine.runner import Runner
 
 from mdvision.errors import UserError, did_you_mean
 
+from .loops import EpochLoop, IterLoop
+
 __all__ = ['INTERRUPTED', 'TEMPORARY', 'CheckpointHook', 'write_whole']
 
 # What a run that was told to stop leaves behind.
@@ -41,11 +43,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 class CheckpointHook(HostHook):
-    """mmengine's hook, with three differences.
+    """mmengine's hook, with four differences.
 
     * An outdated or outdone checkpoint is deleted when its successor is complete, not before.
     * A misspelt argument is an error at the start; mmengine keeps it for the first saving.
     * A ``save_best`` that no metric has names the metrics that there are.
+    * The checkpoint before a validation is written again after it. Before that it says that the validation
+      is due, so that a run which is killed in it makes up for it.
     """
 
     def __init__(self, *args, **kwargs):
@@ -53,6 +57,7 @@ class CheckpointHook(HostHook):
         known = set(inspect.signature(HostHook.__init__).parameters)
         for name in self.args:
             raise UserError(f'CheckpointHook has no argument {name!r}.{did_you_mean(name, known)}')
+        self._before_validation: tuple[int, dict] | None = None  # what was saved, if a validation is due
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = []
@@ -62,11 +67,34 @@ class CheckpointHook(HostHook):
             # mmengine deletes nothing for a step that is already in its list.
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        due = getattr(runner.train_loop, 'position', {}).get('validate_first')
+        self._before_validation = (step, dict(meta)) if due else None
         super()._save_checkpoint_with_step(runner, step, meta)
         for old in outdated:
             self._delete(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
         # There is a newer checkpoint now.
         self._delete(str(Path(runner.work_dir) / INTERRUPTED))
+
+    def before_train(self, runner: Runner) -> None:
+        super().before_train(runner)
+        if getattr(runner.train_loop, 'position', {}).get('validate_first'):
+            # The checkpoint that is resumed; after the validation it is written as it would have been.
+            step, last = (
+                (runner.epoch, runner.max_epochs) if self.by_epoch else (runner.iter, runner.max_iters)
+            )
+            regular = self.interval > 0 and step >= self.save_begin
+            if (regular and (step - self.save_begin) % self.interval == 0) or (
+                self.save_last and step == last
+            ):
+                self._before_validation = step, dict(epoch=runner.epoch, iter=runner.iter)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
+        """Save the best, and the checkpoint of this position again, which now knows of the validation."""
+        if isinstance(runner._train_loop, EpochLoop | IterLoop):
+            runner.train_loop.validated()
+        super().after_val_epoch(runner, metrics)
+        if self._before_validation:
+            self._save_checkpoint_with_step(runner, *self._before_validation)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         for name in self.save_best or ():
