@@ -109,9 +109,7 @@ class DivergenceHook(Hook):
             all_reduce(bad, 'max')
         bad_gradient, bad_loss = (bool(value) for value in bad.tolist())
         if bad_loss:
-            other = (
-                f'The loss of another process is not finite, at iteration {runner.iter + 1} or just before'
-            )
+            other = f'The loss of another process is not finite, at or before iteration {runner.iter + 1}'
             raise self._error(runner, self._bad_loss or other)
         scaler = getattr(wrapper, 'loss_scaler', None)
         scaled = scaler is not None and scaler.is_enabled()
