@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mdvision.errors import UserError
 
-__all__ = ['draw_curves', 'epoch_positions', 'headline_metrics', 'read_scalars']
+__all__ = ['draw_curves', 'draw_rows', 'epoch_positions', 'headline_metrics', 'read_scalars']
 
 # The numbers that a run is known by; the others are in the log.
 HEADLINES = (
@@ -296,7 +296,11 @@ def draw_curves(scalars: PathLike | Sequence[PathLike], out_png: PathLike) -> Pa
     Raises:
         UserError: see :func:`read_scalars`.
     """
-    train_rows, val_rows = read_scalars(scalars)
+    return draw_rows(*read_scalars(scalars), out_png)
+
+
+def draw_rows(train_rows: list[dict], val_rows: list[dict], out_png: PathLike) -> Path:
+    """:func:`draw_curves` of lines as :func:`read_scalars` gives them."""
     by_epoch = all('epoch' in row for row in train_rows)
     unit = 'epoch' if by_epoch else 'iteration'
     val_rows = [row for row in val_rows if _is_number(row.get('step'))]

@@ -10,7 +10,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-__all__ = ['CsvLogHook', 'read_rows']
+from .run_files import METRICS
+
+__all__ = ['CsvLogHook', 'read_log', 'read_rows']
 
 _POSITION = ('phase', 'epoch', 'iter')
 
@@ -25,19 +27,16 @@ class CsvLogHook(Hook):
     """
 
     priority = 'VERY_LOW'
-    file_name = 'metrics.csv'
 
     def before_train(self, runner: Runner) -> None:
         if not is_main_process():
             return
-        self._path = Path(runner.work_dir) / self.file_name
-        rows = read_rows(self._path) if runner._resume else []
+        self._path = Path(runner.work_dir) / METRICS
         # One that was cut short after its row was written is made again.
         validated = getattr(runner.train_loop, 'position', {}).get('validated') == runner.iter
         last = dict(train=runner.iter, val=runner.iter if validated else runner.iter - 1)
-        rows = [row for row in rows if int(row['iter']) <= last[row['phase']]]
-        self._columns = list(dict.fromkeys([*_POSITION, *(key for row in rows for key in row)]))
-        self._write_all(rows)
+        self._last = last if runner._resume else dict(train=0, val=0)
+        self._columns: list[str] = []  # until the first row: a start that fails leaves the file as it is
         self._visualizer = runner.visualizer
         add_scalars = self._visualizer.add_scalars
 
@@ -58,6 +57,8 @@ class CsvLogHook(Hook):
             row |= dict(phase='train', epoch=scalars.get('epoch', runner.epoch + 1), iter=scalars['iter'])
         else:
             row |= dict(phase='val', epoch=runner.epoch, iter=runner.iter)
+        if not self._columns:
+            self._begin()
         new = [key for key in row if key not in self._columns]
         if new:
             self._columns += new
@@ -65,6 +66,11 @@ class CsvLogHook(Hook):
             return
         with self._path.open('a', newline='', encoding='utf-8') as file:
             csv.DictWriter(file, self._columns, restval='').writerow(row)
+
+    def _begin(self) -> None:
+        rows = [row for row in read_rows(self._path) if int(row['iter']) <= self._last[row['phase']]]
+        self._columns = list(dict.fromkeys([*_POSITION, *(key for row in rows for key in row)]))
+        self._write_all(rows)
 
     def _write_all(self, rows: list[dict]) -> None:
         temporary = self._path.with_suffix('.csv.tmp')
@@ -83,6 +89,24 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file))
     # A killed run may leave half a row.
     return [row for row in rows if None not in row and None not in row.values() and row['iter'].isdigit()]
+
+
+def read_log(path: Path, by_epoch: bool) -> tuple[list[dict], list[dict]]:
+    """The training and the validation rows of a ``metrics.csv``, as ``draw_rows`` takes them.
+
+    Args:
+        path: the file; no rows where there is none.
+        by_epoch: whether the run counts in epochs.
+    """
+    train_rows, val_rows = [], []
+    for row in read_rows(path):
+        numbers = {key: float(value) for key, value in row.items() if value and key not in _POSITION}
+        epoch, iteration = int(row['epoch']), int(row['iter'])
+        if row['phase'] == 'train':
+            train_rows.append(numbers | dict(iter=iteration) | (dict(epoch=epoch) if by_epoch else {}))
+        else:
+            val_rows.append(numbers | dict(step=epoch if by_epoch else iteration))
+    return train_rows, val_rows
 
 
 def _number(value: object) -> float | int | None:

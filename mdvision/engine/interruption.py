@@ -17,7 +17,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mdvision.console import say
 
-from .saving import INTERRUPTED
+from .run_files import INTERRUPTED
 from .signals import STOP_SIGNALS, ToldToStop, handling
 
 __all__ = ['Interrupted', 'train_until_told_to_stop']

@@ -1,6 +1,7 @@
 """What ``tools/train.py`` and ``tools/test.py`` call: config, environment, run, report."""
 
 import argparse
+import functools
 import os
 import shlex
 import sys
@@ -10,7 +11,6 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.device import is_cuda_available
-from mmengine.dist import is_main_process
 
 import mdvision
 from mdvision.console import import_host, say
@@ -26,6 +26,7 @@ from .distributed import launcher_of, local_processes, prepare_distributed
 from .dry_run import dry_run
 from .findings import report
 from .interruption import train_until_told_to_stop
+from .lock import lock_work_dir
 from .overrides import apply_overrides
 from .report import write_report
 from .resuming import check_resumable, nothing_left
@@ -38,7 +39,7 @@ from .switches import (
     use_amp,
     use_ema,
 )
-from .work_dir import find_resumable, lock_work_dir, set_earlier_run_aside
+from .work_dir import default_work_dir, find_resumable, make_room, refuse_to_move
 
 __all__ = ['command_line', 'test', 'train']
 
@@ -72,7 +73,10 @@ def _start(cfg: Config, args: argparse.Namespace, hardware: str) -> Runner | Non
     resume = args.resume or (cfg.get('load_from') or 'auto' if cfg.get('resume') else None)
     if not _resume_or_start(cfg, resume, work_dir):
         return None
+    if not cfg.resume:
+        refuse_to_move(cfg, work_dir)
     runner = _build(cfg, args.config, hardware)
+    runner.make_room = functools.partial(_make_room, runner)
     runner.min_match = 0.0 if args.allow_partial else 1.0 if cfg.resume else 0.9
     report(check_data(runner))
     _check_schedule(cfg)
@@ -109,7 +113,7 @@ def _prepare(args: argparse.Namespace, splits: tuple[str, ...]) -> tuple[Config,
     drop_missing_tensorboard(cfg)
     fill_num_classes(cfg)
     report(check_data_files(cfg, splits))
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    cfg.work_dir = str(args.work_dir or cfg.get('work_dir') or default_work_dir(args.config))
     on_gpu = is_cuda_available()
     if args.device not in ('auto', 'cpu') and not on_gpu:
         raise UserError(
@@ -146,10 +150,6 @@ def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> bool:
     """
     cfg.resume = False
     if resume is None:
-        _refuse_to_move(cfg.get('load_from'), work_dir)
-        aside = set_earlier_run_aside(work_dir) if is_main_process() else None
-        if aside:
-            say(f'the earlier run in {work_dir} was moved to {aside} (--resume would have continued it)')
         return True
     checkpoint = find_resumable(work_dir) if resume == 'auto' else resume
     if checkpoint is None:
@@ -165,13 +165,12 @@ def _resume_or_start(cfg: Config, resume: str | None, work_dir: Path) -> bool:
     return True
 
 
-def _refuse_to_move(load_from: str | None, work_dir: Path) -> None:
-    """Starting from a checkpoint of the work dir would begin by moving it away."""
-    if load_from and Path(load_from).resolve().parent == work_dir.resolve():
-        raise UserError(
-            f'load_from={load_from} lies in the work dir of this run, {work_dir}, whose earlier contents are '
-            'moved aside. Give the new run a folder of its own with --work-dir, or continue with --resume.'
-        )
+def _make_room(runner: Runner, own_log: str) -> None:
+    """What the runner does before it writes for the first time."""
+    cfg, meta = runner.cfg, getattr(runner, '_loaded_meta', {})
+    resumed = Path(cfg.load_from) if cfg.resume else None
+    done = dict(epoch=meta.get('epoch', 0), iter=meta.get('iter', 0))
+    make_room(Path(runner.work_dir), {own_log}, resumed, done)
 
 
 def _build(cfg: Config, config: str, hardware: str) -> Runner:

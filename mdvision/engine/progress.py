@@ -56,8 +56,9 @@ class ProgressLog(LogProcessor):
         if mode == 'val':
             tag = {f'val/{k}' if 'loss' in k and not k.startswith('val') else k: v for k, v in tag.items()}
         # Numbers of single classes are in the table that the metric has just shown.
-        classes = (runner.val_dataloader if mode == 'val' else runner.test_dataloader).dataset.metainfo
-        endings = tuple(f'_{name}' for name in classes.get('classes') or ())
+        dataset = (runner.val_dataloader if mode == 'val' else runner.test_dataloader).dataset
+        metainfo = getattr(dataset, 'metainfo', None) or {}
+        endings = tuple(f'_{name}' for name in metainfo.get('classes') or ())
         headline = {
             key: value
             for key, value in tag.items()

@@ -5,8 +5,10 @@ import datetime
 import json
 import math
 import platform
-import re
 import time
+import traceback
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,10 +17,11 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mdvision.analysis.curves import draw_curves
+from mdvision.analysis.curves import draw_rows
 from mdvision.analysis.detection_plots import (
     draw_confusion_matrix,
     draw_pr_curves,
@@ -27,9 +30,12 @@ from mdvision.analysis.detection_plots import (
 )
 from mdvision.analysis.prediction_sheet import draw_prediction_sheet
 from mdvision.console import say
+from mdvision.errors import UserError
 from mdvision.evaluation import DetectionMetric
 
 from .cpu import available_cores
+from .csv_log import read_log
+from .run_files import CONFUSIONS, CURVES, METRICS, PR_CURVES, PREDICTIONS, RESULTS, TEST
 
 __all__ = ['hardware_name', 'package_versions', 'write_report']
 
@@ -55,26 +61,25 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
     if metrics is None:
         prefix, loop, metrics = '', runner._val_loop, _last_validation(runner)
     else:
-        prefix, loop = 'test_', runner._test_loop
+        prefix, loop = TEST, runner._test_loop
     # The numbers first: a picture that fails must not cost them.
-    results = work_dir / f'{prefix}results.json'
+    results = work_dir / f'{prefix}{RESULTS}'
     # Of a resumed training with what it took before.
     seconds = time.time() - started + (getattr(runner, 'seconds_before', 0.0) if not prefix else 0.0)
     _write_results(runner, results, metrics, seconds, command)
     written = [results]
+    tables, writers = [], {}
     if not prefix:
-        # A resumed run goes on where the logs before it ended.
-        logs = sorted(p for p in work_dir.glob('*/vis_data/scalars.json') if _is_run(p) and p.stat().st_size)
-        written.append(draw_curves(logs, work_dir / 'curves.png'))
+        writers[work_dir / CURVES] = partial(_draw_curves, runner)
     if loop is not None:
         for metric in loop.evaluator.metrics:
-            if getattr(metric, 'last_table', ''):
-                say('\n' + metric.last_table)
+            tables += [metric.last_table] if getattr(metric, 'last_table', '') else []
             if isinstance(metric, DetectionMetric) and metric.last_voc is not None:
-                written += _write_confusions_and_curves(metric, work_dir, prefix)
-        with _averaged_weights(runner):
-            sheet = _draw_sheet(runner, loop.dataloader.dataset, work_dir / f'{prefix}predictions.png')
-        written += [sheet] if sheet else []
+                writers |= _confusions_and_curves(metric, work_dir, prefix)
+        writers[work_dir / f'{prefix}{PREDICTIONS}'] = partial(_draw_sheet, runner, loop.dataloader.dataset)
+    for table in tables:
+        say('\n' + table)
+    written += [path for path, write in writers.items() if _write(path, write)]
     say('')
     for name, meaning in _HEADLINES.items():
         if name in metrics:
@@ -108,21 +113,33 @@ def _last_validation(runner: Runner) -> dict[str, float]:
     }
 
 
-def _is_run(scalars: Path) -> bool:
-    return re.fullmatch(r'\d{8}_\d{6}', scalars.parts[-3]) is not None
+def _write(path: Path, write: Callable[[Path], Path | None]) -> bool:
+    """Whether there is such a picture now. One that fails is said; its run is none the worse for it."""
+    try:
+        return write(path) is not None
+    except Exception as error:
+        say(f'warning: {path.name} could not be written: {type(error).__name__}: {error}')
+        MMLogger.get_current_instance().info(traceback.format_exc())
+        return False
 
 
-def _write_confusions_and_curves(metric: DetectionMetric, work_dir: Path, prefix: str) -> list[Path]:
-    """Pictures and numbers of the metric's last evaluation, the numbers first."""
+def _draw_curves(runner: Runner, out_png: Path) -> Path:
+    # Written by every run, whatever its charts are, and gone on with by resumed ones.
+    rows = read_log(Path(runner.work_dir) / METRICS, runner.log_processor.by_epoch)
+    return draw_rows(*rows, out_png)
+
+
+def _confusions_and_curves(metric: DetectionMetric, work_dir: Path, prefix: str) -> dict[Path, Callable]:
+    """What to write of the metric's last evaluation, the numbers first."""
     counts, voc, classes = metric.last_confusion, metric.last_voc, metric.dataset_meta['classes']
-    confusions, curves = work_dir / f'{prefix}confusion_matrix', work_dir / f'{prefix}pr_curves'
+    confusions, curves = work_dir / f'{prefix}{CONFUSIONS}', work_dir / f'{prefix}{PR_CURVES}'
     how = f'score ≥ {metric.confusion_threshold:g}, IoU ≥ 0.5'
-    return [
-        write_confusion_matrix(counts, classes, confusions.with_suffix('.csv')),
-        write_pr_curves(voc, classes, curves.with_suffix('.csv')),
-        draw_confusion_matrix(counts, classes, confusions.with_suffix('.png'), how),
-        draw_pr_curves(voc, classes, curves.with_suffix('.png'), 'IoU ≥ 0.5 (VOC, area)'),
-    ]
+    return {
+        confusions.with_suffix('.csv'): partial(write_confusion_matrix, counts, classes),
+        curves.with_suffix('.csv'): partial(write_pr_curves, voc, classes),
+        confusions.with_suffix('.png'): partial(draw_confusion_matrix, counts, classes, note=how),
+        curves.with_suffix('.png'): partial(draw_pr_curves, voc, classes, note='IoU ≥ 0.5 (VOC, area)'),
+    }
 
 
 @contextlib.contextmanager
@@ -143,6 +160,9 @@ def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path 
 
     None for data or models that have no boxes.
     """
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    if not classes or not hasattr(dataset, 'get_data_info'):
+        return None
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     model.eval()
     samples = []
@@ -151,14 +171,14 @@ def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path 
         if any('bbox' not in instance for instance in info.get('instances', [{}])):
             return None
         data = dataset[int(index)]
-        with torch.no_grad():
+        with _averaged_weights(runner), torch.no_grad():
             sample = model.test_step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
         if 'pred_instances' not in sample:
             return None
         boxes = [instance['bbox'] for instance in info['instances']]
         samples.append(
             dict(
-                image=mmcv.imread(info['img_path'], channel_order='rgb'),
+                image=_as_loaded(dataset, int(index)),
                 gt_boxes=np.array(boxes, dtype=float).reshape(-1, 4),
                 gt_labels=np.array([instance['bbox_label'] for instance in info['instances']], dtype=int),
                 gt_difficult=np.array([bool(i['ignore_flag']) for i in info['instances']], dtype=bool),
@@ -168,7 +188,18 @@ def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path 
                 title=str(info['img_id']),
             )
         )
-    return draw_prediction_sheet(samples, dataset.metainfo['classes'], out_png, score_thr=0.5)
+    return draw_prediction_sheet(samples, classes, out_png, score_thr=0.5)
+
+
+def _as_loaded(dataset, index: int) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: the image as the pipeline loads it, turned by its EXIF tag or not."""
+    results = dataset.get_data_info(index)
+    for transform in dataset.pipeline.transforms:
+        results = transform(results)
+        if 'img' in results:
+            image = results['img'].clip(0, 255).astype(np.uint8)
+            return mmcv.gray2rgb(image) if image.ndim == 2 else image[..., ::-1]
+    raise UserError('The pipeline of the data set loads no image.')
 
 
 def _write_results(runner: Runner, path: Path, metrics: dict, seconds: float, command: str) -> None:

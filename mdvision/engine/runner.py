@@ -12,7 +12,6 @@ from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, _ParamScheduler
 from mmengine.runner import BaseLoop
-from mmengine.runner import Runner as HostRunner
 from torch.utils.data import DataLoader
 
 from mdvision.console import ConsoleFilter, say
@@ -22,6 +21,7 @@ from .checkpoint import load_backbone, load_weights, read_checkpoint
 from .csv_log import CsvLogHook
 from .divergence import DivergenceHook
 from .fetching import FetchingLoader, PlacingSampler
+from .first_writing import PatientRunner
 from .integrity import seal
 from .log_lines import LoggerHook
 from .loops import EpochLoop, IterLoop
@@ -35,9 +35,10 @@ from .switches import real_batch
 __all__ = ['Runner']
 
 
-class Runner(HostRunner):
+class Runner(PatientRunner):
     """The OpenMMLab runner; what differs is only what happens around a step.
 
+    * It leaves its folder as it is until there is something to write.
     * The console shows our lines and warnings; environment, config and the rest go to the log file.
     * Checkpoints are read safely and must match: whole for testing and resuming, at least
       ``min_match`` of the tensors when training starts from one.
@@ -83,7 +84,7 @@ class Runner(HostRunner):
         placed = seed is not None and isinstance(dataloader, dict) and isinstance(dataloader['sampler'], dict)
         if placed:
             dataloader = dict(dataloader, sampler=dict(type=PlacingSampler, sampler=dataloader['sampler']))
-        loader = HostRunner.build_dataloader(dataloader, seed, diff_rank_seed)
+        loader = PatientRunner.build_dataloader(dataloader, seed, diff_rank_seed)
         if placed:
             FetchingLoader.convert(loader, seed)
         if loader.num_workers and not isinstance(loader.worker_init_fn, DeafWorker):

@@ -12,13 +12,9 @@ from mmengine.runner import Runner
 from mdvision.errors import UserError, did_you_mean
 
 from .loops import EpochLoop, IterLoop
+from .run_files import INTERRUPTED
 
-__all__ = ['INTERRUPTED', 'TEMPORARY', 'CheckpointHook', 'write_whole']
-
-# What a run that was told to stop leaves behind.
-INTERRUPTED = 'interrupted.pth'
-# Half-written files of killed runs.
-TEMPORARY = '.*.pth.*.tmp'
+__all__ = ['CheckpointHook', 'write_whole']
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -11,9 +11,9 @@ from tests.engine.toy import make_runner
 
 @pytest.fixture
 def cfg(tmp_path, monkeypatch):
+    cfg = make_runner(tmp_path / 'run', checkpoint=dict(save_best='score', rule='greater')).cfg
     monkeypatch.setattr(module.tempfile, 'tempdir', str(tmp_path))
-    (tmp_path / 'run').mkdir()
-    return make_runner(tmp_path / 'run', checkpoint=dict(save_best='score', rule='greater')).cfg
+    return cfg
 
 
 def test_it_passes_and_leaves_nothing(cfg, tmp_path, monkeypatch):

@@ -13,8 +13,8 @@ import torch
 
 from mdvision.engine import faults
 from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
+from mdvision.engine.lock import lock_work_dir
 from mdvision.engine.signals import handling
-from mdvision.engine.work_dir import lock_work_dir
 from tests.engine import test_runs  # noqa: F401  registers SignalAt
 from tests.engine.toy import ToyData, make_runner
 from tests.running import ENVIRONMENT, ROOT

@@ -11,7 +11,8 @@ from mmengine.registry import HOOKS
 
 from mdvision.engine import distributed, faults
 from mdvision.engine.interruption import train_until_told_to_stop
-from mdvision.engine.work_dir import find_resumable, lock_work_dir
+from mdvision.engine.lock import lock_work_dir
+from mdvision.engine.work_dir import find_resumable
 from tests.engine.toy import make_runner
 
 
