@@ -25,7 +25,16 @@ from mdvision.console import say
 
 from .decoding import decode_files
 
-__all__ = ['CHECKS', 'ImageFacts', 'SizeError', 'check_image', 'check_images', 'loader_turns', 'settle_size']
+__all__ = [
+    'CHECKS',
+    'ImageFacts',
+    'SizeError',
+    'check_image',
+    'check_images',
+    'loader_turns',
+    'settle_size',
+    'unreadable',
+]
 
 CHECKS = ('decode', 'header', 'none')
 _ORIENTATION_TAG = 0x0112
@@ -139,6 +148,15 @@ def check_image(path: str, check: str) -> ImageFacts:
         return ImageFacts(fault=reason or f'cannot be decoded: {error}')
     except Exception as error:  # Pillow's parsers raise SyntaxError, struct.error and more for garbled files
         return ImageFacts(fault=f'cannot be decoded: {type(error).__name__}: {error}')
+
+
+def unreadable(path: str) -> str:
+    """Why the loader cannot read a file, '' when it can."""
+    facts = check_image(path, 'header')
+    if facts.fault:
+        return facts.fault
+    readable = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is not None
+    return '' if readable else 'cannot be decoded by OpenCV'
 
 
 def _facts(file, head: bytes, check: str) -> ImageFacts:

@@ -14,6 +14,7 @@ from mmengine.logging import MMLogger
 from mdvision.console import outlive_readers, quiet_third_parties
 from mdvision.errors import UserError
 
+from .bad_images import TooManyBadImagesError
 from .config_keys import unregistered_hint
 from .distributed import finish_distributed
 from .divergence import DivergedError
@@ -36,7 +37,7 @@ def run(command: Callable[[argparse.Namespace], None], args: argparse.Namespace)
         if args.debug:
             raise
         # A fault of the input is the same in every process: one of them speaks.
-        if os.environ.get('RANK', '0') == '0' or isinstance(error, DivergedError):
+        if os.environ.get('RANK', '0') == '0' or isinstance(error, DivergedError | TooManyBadImagesError):
             _complain(str(error))
         return 1
     except Interrupted as stopped:

@@ -20,6 +20,8 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from mdvision.errors import UserError
 
+from .bad_images import ImageGuard
+
 # So that an image and an iteration of the same numbers draw different ones.
 _IMAGE, _ITERATION, _PASS = 1, 2, 3
 
@@ -175,15 +177,17 @@ class SeededImages(Dataset):
     def __init__(self, dataset: Dataset, seed: int):
         self.dataset = dataset
         self.seed = seed
+        self.guard = ImageGuard(dataset, seed)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> object:
         if not isinstance(index, Place):
-            return self.dataset[index]
-        _seed_generators(_IMAGE, self.seed, index.epoch, index.place)
-        return self.dataset[int(index)]
+            return self.guard.fetch(index)
+        return self.guard.fetch(
+            int(index), lambda: _seed_generators(_IMAGE, self.seed, index.epoch, index.place)
+        )
 
 
 class FetchingLoader(DataLoader):

@@ -50,7 +50,9 @@ def train_until_told_to_stop(runner: Runner) -> None:
             runner.train()
         except Interrupted:
             raise
-        except Exception:
+        except Exception as error:
+            if error is getattr(runner, 'stop_because', None):
+                raise
             # A worker that was just starting may have died of the signal: the next batch cannot come then.
             # Or another process has left the validation.
             with contextlib.suppress(RuntimeError):
@@ -138,7 +140,9 @@ class _StopHook(Hook):
         return get_world_size() == 1 or done >= int(_store().get(_STOP_KEY).split()[0])
 
     def is_told(self, runner: Runner, done: int) -> bool:
-        """Whether this process got a signal, which it tells the others, or another one did."""
+        """Whether this process has to stop, which it tells the others, or another one has."""
+        if self.signal is None and getattr(runner, 'stop_because', None) is not None:
+            self.signal = signal.SIGTERM  # the others stop as if by that
         if get_world_size() > 1:
             if self.signal is not None:
                 # Another may be in the next update already; and beyond its end, when GPUs lag behind.
@@ -157,10 +161,11 @@ class _StopHook(Hook):
         # In a validation a process may come here alone: the main one may be waiting for its results.
         with contextlib.nullcontext() if self._validating else _others_waiting():
             runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=dict(self._position))
-        name = signal.Signals(self.signal).name
+        because = getattr(runner, 'stop_because', None)
+        name = 'too many bad images' if because else signal.Signals(self.signal).name
         path = Path(runner.work_dir) / INTERRUPTED
         say(f'{name}: stopped after iteration {self._position["iter"]} and saved {path}; go on with --resume')
-        raise Interrupted(self.signal)
+        raise because or Interrupted(self.signal)
 
 
 def _iterations_of_an_update(runner: Runner) -> int:

@@ -216,6 +216,7 @@ def _write_results(runner: Runner, path: Path, metrics: dict, seconds: float, co
         python=platform.python_version(),
         versions=package_versions(),
         metrics=numbers,
+        bad_images=getattr(runner, 'bad_images', []),
     )
     text = json.dumps(record, indent=2, default=lambda value: getattr(value, 'tolist', value.__str__)())
     path.write_text(text + '\n', encoding='utf-8')

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from mdvision.console import ConsoleFilter, say
 from mdvision.errors import UserError
 
+from .bad_images import BadImagesHook
 from .checkpoint import load_backbone, load_weights, read_checkpoint
 from .csv_log import CsvLogHook
 from .divergence import DivergenceHook
@@ -49,6 +50,7 @@ class Runner(PatientRunner):
     """
 
     min_match = 1.0
+    stop_because: Exception | None = None  # ends the training where it can be resumed
     seconds_before = 0.0  # that the run took before it was resumed
     settings: Mapping[str, dict] = MappingProxyType({})  # of optimizers and schedulers before the first step
 
@@ -102,6 +104,7 @@ class Runner(PatientRunner):
     def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(CsvLogHook())
+        self.register_hook(BadImagesHook())
         self.register_hook(SettingsHook())
         self.register_hook(DivergenceHook())
 
