@@ -1,4 +1,4 @@
-"""Arguments that train.py and test.py share. Standard library only: the device must be chosen
+"""Arguments that train.py, test.py and check.py share. Standard library only: the device must be chosen
 before torch and mmengine are imported."""
 
 import argparse
@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 
-__all__ = ['add_common_arguments', 'at_least', 'choose_device', 'keep_config']
+__all__ = ['add_common_arguments', 'add_training_arguments', 'at_least', 'choose_device', 'keep_config']
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +36,37 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
     # torch.distributed.launch passes this one; torchrun sets LOCAL_RANK.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """What train.py and check.py have beyond the common ones."""
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='fp16',
+        choices=['fp16', 'bf16'],
+        help='mixed precision: fp16 (the default; GPU) or bf16 (GPU or CPU)',
+    )
+    parser.add_argument(
+        '--ema',
+        nargs='?',
+        const=0.0002,
+        type=float,
+        metavar='MOMENTUM',
+        help='evaluate and save a moving average of the weights (momentum 0.0002)',
+    )
+    parser.add_argument(
+        '--backbone-from',
+        metavar='CHECKPOINT',
+        help="start the backbone with another training's, such as a detector's with a classifier's",
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the real batch even where auto_scale_lr.enable=False '
+        '(otherwise that is the default)',
+    )
+    parser.add_argument('--seed', type=int, help='random seed (randomness.seed of the config)')
 
 
 def at_least(least: int):

@@ -4,6 +4,7 @@ import copy
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from mmengine.config import Config
@@ -17,7 +18,7 @@ from mdvision.errors import UserError
 from .runner import Runner
 from .work_dir import find_resumable
 
-__all__ = ['dry_run', 'shortened']
+__all__ = ['TrialRunner', 'dry_run', 'shortened']
 
 
 def dry_run(cfg: Config, min_match: float, check: Callable[[Runner], None]) -> None:
@@ -62,7 +63,7 @@ def dry_run(cfg: Config, min_match: float, check: Callable[[Runner], None]) -> N
 
 
 def _build(cfg: Config, part: str) -> Runner:
-    runner = _ShortRunner.from_cfg(cfg)
+    runner = TrialRunner.from_cfg(cfg)
     say(f'dry run: {part}')
     return runner
 
@@ -99,20 +100,34 @@ def shortened(cfg: Config, folder: Path, batches: int, until: int) -> Config:
     return cfg
 
 
-class _ShortRunner(Runner):
+class TrialRunner(Runner):
+    """A runner of which several are built from one config: each data set is built and checked once."""
+
+    data_sets: ClassVar[dict[str, Dataset]] = {}
+
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
         """The loader of the first batches; mmengine's ``num_batch_per_epoch`` fails on a smaller data set."""
         if isinstance(dataloader, dict) and 'num_batch_per_epoch' in dataloader:
             dataloader = dict(dataloader)
-            batches, dataset = dataloader.pop('num_batch_per_epoch'), dataloader['dataset']
-            if isinstance(dataset, dict):
-                dataset = DATASETS.build(dataset)
-                if hasattr(dataset, 'full_init'):
-                    dataset.full_init()
+            batches, dataset = dataloader.pop('num_batch_per_epoch'), _build_once(dataloader['dataset'])
             images = batches * dataloader.get('batch_size', 1) * get_world_size()
             dataloader['dataset'] = _FirstImages(dataset, images)
+        elif isinstance(dataloader, dict):
+            dataloader = dict(dataloader, dataset=_build_once(dataloader['dataset']))
         return Runner.build_dataloader(dataloader, *args, **kwargs)
+
+
+def _build_once(dataset: Dataset | dict) -> Dataset:
+    if not isinstance(dataset, dict):
+        return dataset
+    key = repr(dataset)
+    if key not in TrialRunner.data_sets:
+        built = DATASETS.build(dataset)
+        if hasattr(built, 'full_init'):
+            built.full_init()
+        TrialRunner.data_sets[key] = built
+    return TrialRunner.data_sets[key]
 
 
 class _FirstImages(Dataset):

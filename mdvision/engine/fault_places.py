@@ -4,19 +4,30 @@ import re
 import traceback
 from types import FrameType
 
+from mmengine import registry as registries
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mdvision.errors import did_you_mean
 
-from .config_keys import accepted_keys
+from .config_keys import accepted_keys, unregistered_hint
 
-__all__ = ['describe', 'place_in_model']
+__all__ = ['explain', 'place_in_model']
 
 
-def describe(error: Exception) -> str:
+def explain(error: Exception) -> str:
     """What went wrong, in which key of the config or module of the model, in which line, and what to do."""
+    found = re.search(r'(\S+) is not in the (\w+)::(.+?) registry', str(error))
+    if isinstance(error, KeyError) and found:
+        name = found[1].strip('\'"')
+        registry = next(r for r in vars(registries).values() if getattr(r, 'name', None) == found[3])
+        hint = unregistered_hint(name, registry)
+        return f'type={name!r}: no such class is registered ({found[2]}::{found[3]}).{hint}'
+    return _describe(error)
+
+
+def _describe(error: Exception) -> str:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     last = traceback.extract_tb(error.__traceback__)[-1]
     lines = [f'{type(error).__name__}: {error}' if str(error) else f'{type(error).__name__} in `{last.line}`']

@@ -2,23 +2,20 @@
 
 import argparse
 import os
-import re
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 
-from mmengine import registry as registries
 from mmengine.logging import MMLogger
 
 from mdvision.console import outlive_readers, quiet_third_parties
 from mdvision.errors import UserError
 
 from .bad_images import TooManyBadImagesError
-from .config_keys import unregistered_hint
 from .distributed import finish_distributed
 from .divergence import DivergedError
-from .fault_places import describe
+from .fault_places import explain
 from .interruption import Interrupted
 from .signals import ending_at_once
 
@@ -64,10 +61,4 @@ def _describe(error: Exception) -> str:
     """What went wrong and where; the traceback goes to the log file of the run, if there is one."""
     if MMLogger._instance_dict:
         MMLogger.get_current_instance().info(traceback.format_exc())
-    found = re.search(r'(\S+) is not in the (\w+)::(.+?) registry', str(error))
-    if isinstance(error, KeyError) and found:
-        name = found[1].strip('\'"')
-        registry = next(r for r in vars(registries).values() if getattr(r, 'name', None) == found[3])
-        hint = unregistered_hint(name, registry)
-        return f'type={name!r}: no such class is registered ({found[2]}::{found[3]}).{hint}'
-    return describe(error)
+    return explain(error)

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mdvision.console import say
 from mdvision.errors import UserError
 
-__all__ = ['SEVERITIES', 'Finding', 'report']
+__all__ = ['SEVERITIES', 'Finding', 'FoundError', 'report']
 
 SEVERITIES = ('error', 'warning', 'note')
 
@@ -36,8 +36,16 @@ class Finding:
         return f'{self.where}: {self.text}' + f'\n  fix: {self.fix}' * bool(self.fix)
 
 
+class FoundError(UserError):
+    """Errors among the findings of a check; ``findings`` has them one by one."""
+
+    def __init__(self, findings: list[Finding]):
+        super().__init__('\n'.join(map(str, findings)))
+        self.findings = findings
+
+
 def report(findings: Iterable[Finding]) -> None:
-    """Say the notes, warn of the warnings, and raise one UserError with all errors, where there are any."""
+    """Say the notes, warn of the warnings, and raise one error with all errors, where there are any."""
     findings = list(findings)
     # Before the processes have found each other, each takes itself for the main one.
     speaks = os.environ.get('RANK', '0') == '0'
@@ -46,6 +54,6 @@ def report(findings: Iterable[Finding]) -> None:
             say(f'note: {finding}')
         elif finding.severity == 'warning':
             print_log(str(finding), logger='current', level=logging.WARNING)
-    errors = [str(finding) for finding in findings if finding.severity == 'error']
+    errors = [finding for finding in findings if finding.severity == 'error']
     if errors:
-        raise UserError('\n'.join(errors))
+        raise FoundError(errors)

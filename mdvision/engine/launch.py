@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,44 +19,39 @@ from mdvision.errors import UserError
 
 from .checkpoint import read_checkpoint
 from .classes import fill_num_classes
-from .config_check import check_config
+from .config_check import find_config_faults
 from .config_file import load_config
+from .config_values import find_missing_sections
 from .cpu import available_cores, plan_cpu
 from .data_checks import check_data, check_data_files, check_test_data
 from .distributed import launcher_of, local_processes, prepare_distributed
 from .dry_run import dry_run
-from .findings import report
+from .findings import Finding, report
 from .interruption import train_until_told_to_stop
 from .lock import lock_work_dir
 from .overrides import apply_overrides
 from .report import write_report
 from .resuming import check_resumable, nothing_left
+from .run_checks import check_run
 from .runner import Runner
 from .switches import (
     averaging_lines,
     drop_missing_tensorboard,
-    learning_rate_line,
     scale_learning_rate,
     use_amp,
     use_ema,
 )
 from .work_dir import default_work_dir, find_resumable, make_room, refuse_to_move
 
-__all__ = ['command_line', 'test', 'train']
+__all__ = ['apply_switches', 'command_line', 'prepare', 'test', 'train']
 
 
 def train(args: argparse.Namespace) -> None:
     """Train, evaluate on the way, and report."""
     started = time.time()
-    cfg, hardware = _prepare(args, ('train', 'val'))
-    if args.seed is not None:
-        cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
-    if args.backbone_from:
-        read_checkpoint(args.backbone_from)
-        cfg.backbone_from = args.backbone_from
-    use_amp(cfg, args.amp)
-    use_ema(cfg, args.ema)
-    scale_learning_rate(cfg, args.auto_scale_lr)
+    cfg, hardware = prepare(args, ('train', 'val'))
+    report(find_missing_sections(cfg))
+    apply_switches(cfg, args)
     if args.dry_run:
         cfg.resume = False
         dry_run(cfg, 0.0 if args.allow_partial else 0.9, lambda runner: report(check_data(runner)))
@@ -65,6 +61,18 @@ def train(args: argparse.Namespace) -> None:
         if runner is not None:
             train_until_told_to_stop(runner)
             write_report(runner, started, command_line())
+
+
+def apply_switches(cfg: Config, args: argparse.Namespace) -> None:
+    """What the switches of a training change in its config."""
+    if args.seed is not None:
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
+    if args.backbone_from:
+        read_checkpoint(args.backbone_from)
+        cfg.backbone_from = args.backbone_from
+    use_amp(cfg, args.amp)
+    use_ema(cfg, args.ema)
+    scale_learning_rate(cfg, args.auto_scale_lr)
 
 
 def _start(cfg: Config, args: argparse.Namespace, hardware: str) -> Runner | None:
@@ -79,7 +87,7 @@ def _start(cfg: Config, args: argparse.Namespace, hardware: str) -> Runner | Non
     runner.make_room = functools.partial(_make_room, runner)
     runner.min_match = 0.0 if args.allow_partial else 1.0 if cfg.resume else 0.9
     report(check_data(runner))
-    _check_schedule(cfg)
+    report(check_run(runner, work_dir))
     _announce(runner, work_dir)
     return runner
 
@@ -88,7 +96,7 @@ def test(args: argparse.Namespace) -> None:
     """Evaluate a checkpoint and report."""
     started = time.time()
     read_checkpoint(args.checkpoint)
-    cfg, hardware = _prepare(args, ('test',))
+    cfg, hardware = prepare(args, ('test',))
     cfg.load_from = args.checkpoint
     cfg.resume = False
     runner = _build(cfg, args.config, hardware)
@@ -98,10 +106,13 @@ def test(args: argparse.Namespace) -> None:
     write_report(runner, started, command_line(), metrics)
 
 
-def _prepare(args: argparse.Namespace, splits: tuple[str, ...]) -> tuple[Config, str]:
+def prepare(
+    args: argparse.Namespace, splits: tuple[str, ...], tell: Callable[[list[Finding]], None] = report
+) -> tuple[Config, str]:
     """The config, ready to build, and one line about what it will run on.
 
-    ``splits`` are those whose data will be read.
+    ``splits`` are those whose data will be read. ``tell`` gets what the checks find, and raises an error
+    where it cannot go on.
     """
     # A module of the user's, named in custom_imports, lies in the folder that the command starts in.
     sys.path.append(os.getcwd())
@@ -109,10 +120,10 @@ def _prepare(args: argparse.Namespace, splits: tuple[str, ...]) -> tuple[Config,
     if cfg.get('default_scope') in ('mmdet', 'mmpretrain'):
         import_host(cfg.default_scope)
     apply_overrides(cfg, args.cfg_options)
-    check_config(cfg, args.config)
+    tell(find_config_faults(cfg, args.config))
     drop_missing_tensorboard(cfg)
     fill_num_classes(cfg)
-    report(check_data_files(cfg, splits))
+    tell(check_data_files(cfg, splits))
     cfg.work_dir = str(args.work_dir or cfg.get('work_dir') or default_work_dir(args.config))
     on_gpu = is_cuda_available()
     if args.device not in ('auto', 'cpu') and not on_gpu:
@@ -180,28 +191,6 @@ def _build(cfg: Config, config: str, hardware: str) -> Runner:
     return runner
 
 
-def _check_schedule(cfg: Config) -> None:
-    """A schedule that ends before or after the training is most often one that was forgotten."""
-    epochs = cfg.train_cfg.get('max_epochs')
-    schedulers = cfg.get('param_scheduler') or []
-    for index, scheduler in enumerate(schedulers if isinstance(schedulers, list) else [schedulers]):
-        if not epochs or not scheduler.get('by_epoch', True):
-            continue
-        if scheduler.get('T_max') is not None:
-            end = scheduler.get('end', scheduler.get('begin', 0) + scheduler.T_max)
-            # One that leaves a rate above 0 may be meant to end early.
-            early = end < epochs and not (scheduler.get('eta_min') or scheduler.get('eta_min_ratio'))
-            what, keys = 'cosine schedule', 'T_max and .end'
-        else:
-            end, early = max(scheduler.get('milestones') or [0]) + 1, False
-            what, keys = 'step schedule', 'milestones'
-        if end > epochs or early:
-            say(
-                f'note: the {what} ends after epoch {end}, the training after {epochs} '
-                f'(param_scheduler.{index}.{keys}, train_cfg.max_epochs)'
-            )
-
-
 def _announce(runner: Runner, work_dir: Path) -> None:
     loader = runner.train_dataloader
     # Not loader.batch_size, which is None where a batch sampler makes the batches.
@@ -215,8 +204,7 @@ def _announce(runner: Runner, work_dir: Path) -> None:
         f'{len(loader.dataset)} training images, {len(loader)} iterations of {batch} images an epoch; log, '
         f'config and checkpoints: {work_dir}'
     )
-    line = learning_rate_line(runner.cfg, runner.world_size)
-    for text in [line] * bool(line) + averaging_lines(runner):
+    for text in averaging_lines(runner):
         say(text)
 
 

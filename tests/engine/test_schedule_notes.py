@@ -7,9 +7,10 @@ from mmengine.registry import HOOKS
 
 from mdvision import UserError
 from mdvision.datasets.mnist import MNIST
-from mdvision.engine import launch
 from mdvision.engine import runner as runner_module
-from mdvision.engine.launch import _check_holdout
+from mdvision.engine.data_checks.splits import check_splits
+from mdvision.engine.findings import report
+from mdvision.engine.run_checks import check_schedule
 from tests.data_sets import write_mnist
 from tests.engine.toy import make_runner
 
@@ -71,10 +72,9 @@ def test_the_full_rate_is_reached(warm_up, note, tmp_path, monkeypatch):
         (dict(T_max=10, by_epoch=False), 100, ''),
     ],
 )
-def test_a_schedule_of_another_length_is_named(scheduler, epochs, note, monkeypatch):
-    said = []
-    monkeypatch.setattr(launch, 'say', said.append)
-    launch._check_schedule(Config(dict(train_cfg=dict(max_epochs=epochs), param_scheduler=[scheduler])))
+def test_a_schedule_of_another_length_is_named(scheduler, epochs, note):
+    cfg = Config(dict(train_cfg=dict(max_epochs=epochs), param_scheduler=[scheduler]))
+    said = [str(finding) for finding in check_schedule(cfg)]
     assert len(said) == bool(note)
     assert note in ''.join(said)
 
@@ -84,9 +84,9 @@ def test_held_out_images_must_not_be_trained_on(tmp_path):
     held = MNIST(folder, split='val', holdout=4)
     for fault in (dict(), dict(holdout=4, holdout_seed=1), dict(split='trainval', holdout=4)):
         with pytest.raises(UserError, match=r"expected split='train', holdout=4, holdout_seed=42"):
-            _check_holdout(MNIST(folder, **fault), held)
-    _check_holdout(MNIST(folder, holdout=4), held)
-    _check_holdout(MNIST(folder), MNIST(folder, split='test'))
+            report(check_splits(MNIST(folder, **fault), held))
+    report(check_splits(MNIST(folder, holdout=4), held))
+    report(check_splits(MNIST(folder), MNIST(folder, split='test')))
 
 
 def test_a_resumed_run_counts_the_time_before(tmp_path):
