@@ -7,20 +7,22 @@ declares, so that another backbone is another line of a config and nothing else.
 
 import copy
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from types import MethodType
 
 import torch
 from mmdet.models.detectors import FasterRCNN as HostFasterRCNN
 from mmdet.models.detectors import RetinaNet as HostRetinaNet
-from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor, SingleRoIExtractor
 from mmdet.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdvision.errors import UserError
 from mdvision.models import MaxPoolRoIExtractor
 from mdvision.registry import build_for_shapes
 
-__all__ = ['FasterRCNN', 'RetinaNet', 'RoIExtractor', 'fit_to_backbone']
+__all__ = ['FasterRCNN', 'RetinaNet', 'RoIExtractor', 'fit_to_backbone', 'keep_regions_exact']
 
 _KEYS = ('in_channels', 'out_channels', 'strides', 'featmap_strides')
 
@@ -149,16 +151,43 @@ class RetinaNet(_Fitted, HostRetinaNet):
 
 
 class RoIExtractor(SingleRoIExtractor):
-    """MMDetection's ``SingleRoIExtractor``, in float32 under mixed precision too.
+    """MMDetection's ``SingleRoIExtractor``, with exact regions under mixed precision without our runner too.
 
-    MMDetection gives the boxes the type of the maps. In bfloat16 a corner beyond pixel 512 moves by up to two
-    pixels: a box of 16 pixels then overlaps itself by 0.88 on average, while its targets stay exact.
+    See :func:`keep_regions_exact`.
     """
 
     def forward(
         self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None
     ) -> Tensor:
         """Maps and rois (R, 5: image index, x1, y1, x2, y2) -> (R, C, size, size), of the maps' type."""
-        with torch.autocast(rois.device.type, enabled=False):
-            wide = tuple(feat.float() for feat in feats)
-            return super().forward(wide, rois.float(), roi_scale_factor).to(feats[0].dtype)
+        return _pool_exactly(self, super().forward, feats, rois, roi_scale_factor)
+
+
+def keep_regions_exact(model: nn.Module) -> None:
+    """Let the RoI extractors of MMDetection in a model pool in float32, under mixed precision too.
+
+    ``SingleRoIExtractor`` gives the boxes the type of the maps. In bfloat16 a corner beyond pixel 512 moves
+    by up to two pixels: a box of 16 pixels then overlaps itself by 0.88 on average, while its targets stay
+    exact.
+    """
+    for module in model.modules():
+        if isinstance(module, BaseRoIExtractor) and not isinstance(module, RoIExtractor):
+            # a bound method, so that a copy of the model pools with the copy of the extractor
+            module.forward = MethodType(_exact_forward, module)
+
+
+def _exact_forward(extractor: BaseRoIExtractor, feats: tuple[Tensor, ...], rois: Tensor, *args, **kwargs):
+    forward = partial(type(extractor).forward, extractor)
+    return _pool_exactly(extractor, forward, feats, rois, *args, **kwargs)
+
+
+def _pool_exactly(
+    extractor: BaseRoIExtractor, forward: Callable, feats: tuple[Tensor, ...], rois: Tensor, *args, **kwargs
+) -> Tensor:
+    if feats[0].dtype not in (torch.float16, torch.bfloat16):
+        return forward(feats, rois, *args, **kwargs)
+    # the layers of a GenericRoIExtractor may have weights, of 16 bits in a model that was converted
+    width = next((parameter.dtype for parameter in extractor.parameters()), torch.float32)
+    with torch.autocast(rois.device.type, enabled=False):
+        wide = tuple(feat.to(width) for feat in feats)
+        return forward(wide, rois.float(), *args, **kwargs).to(feats[0].dtype)

@@ -158,6 +158,38 @@ def test_boxes_keep_their_corners_under_mixed_precision():
     assert (found.float() - exact).abs().max() <= 0.01 * exact.abs().max()  # rounding of the result only
 
 
+@pytest.mark.fault('D21')
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('levels', [1, 2])
+@pytest.mark.parametrize('kind', ['SingleRoIExtractor', 'GenericRoIExtractor', 'generic with layers'])
+def test_the_extractors_of_mmdet_keep_the_corners_in_our_runner(kind, levels, dtype, tmp_path):
+    """Found in the model of a run, and in a copy of it (averaged weights)."""
+    from mmdet.registry import MODELS
+
+    from mdvision.engine.runner import Runner
+
+    layers = dict(pre_cfg=dict(type='ConvModule', in_channels=4, out_channels=4, kernel_size=1))
+    extractor = MODELS.build(
+        dict(
+            type=kind if kind.endswith('Extractor') else 'GenericRoIExtractor',
+            roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=1),
+            out_channels=4,
+            featmap_strides=[4, 8][:levels],
+            **({} if kind.endswith('Extractor') else layers),
+        )
+    )
+    maps = [torch.randn(1, 4, 600 // stride, 1000 // stride).to(dtype) for stride in (4, 8)[:levels]]
+    rois = torch.tensor([[0.0, 803.3, 411.7, 819.1, 430.2], [0, 503.3, 111.7, 909.1, 430.2]])
+    exact = extractor([one.float() for one in maps], rois)
+    model = torch.nn.ModuleDict(dict(extractor=extractor))
+    kept = Runner(model, tmp_path, experiment_name=f'{kind}{levels}{dtype}').model
+    for one in (kept, copy.deepcopy(kept)):
+        with torch.autocast('cpu', dtype):
+            found = one['extractor'](maps, rois)
+        assert found.dtype == dtype
+        assert (found.float() - exact).abs().max() <= 0.01 * exact.abs().max()  # rounding of the result only
+
+
 def test_max_pooling_of_regions_works_in_bfloat16():
     extractor = mdvision.MaxPoolRoIExtractor(output_size=7, stride=16, out_channels=2)
     maps, rois = torch.randn(1, 2, 40, 60).bfloat16(), torch.tensor([[0.0, 803.3, 411.7, 919.1, 530.2]])

@@ -1,6 +1,7 @@
 """mmengine's runner, with a console for people and no silent faults."""
 
 import logging
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, _ParamScheduler
 from mmengine.runner import BaseLoop
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mdvision.console import ConsoleFilter, say
@@ -46,6 +48,7 @@ class Runner(PatientRunner):
     * A loss or a gradient that is not finite stops the run before it reaches the weights.
     * Checkpoints are written whole, and a run that was stopped in an epoch goes on in that epoch.
     * The learning rate is scaled with gradient accumulation too; metrics.csv has what is logged.
+    * RoI extractors of MMDetection keep the corners of regions under mixed precision.
     * A config without an interval of the LoggerHook logs at least four lines an epoch.
     """
 
@@ -57,6 +60,14 @@ class Runner(PatientRunner):
     def __init__(self, *args, **kwargs):
         self._built = time.time()
         super().__init__(*args, **kwargs)
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        model = super().build_model(model)
+        if 'mmdet.models' in sys.modules:  # else nothing of it is in the model
+            from mdvision.detectors import keep_regions_exact
+
+            keep_regions_exact(model)
+        return model
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)

@@ -9,7 +9,6 @@ Boxes are ``(x1, y1, x2, y2)`` in pixels, rois ``(batch index, x1, y1, x2, y2)``
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
@@ -186,10 +185,8 @@ def roi_align_forward(
     """
     if pool_mode == 0:
         raise MissingOpError.of("roi_align with pool_mode='max'")
-    size = (aligned_height, aligned_width)
-    features = wide(input)
-    rois = wide(rois).to(features)
-    output.copy_(torchvision.ops.roi_align(features, rois, size, spatial_scale, sampling_ratio, aligned))
+    pool = _roi_align(rois, aligned_height, aligned_width, spatial_scale, sampling_ratio, aligned)
+    output.copy_(pool(wide(input)))
 
 
 def roi_align_backward(
@@ -208,16 +205,21 @@ def roi_align_backward(
     """Adds the gradient of :func:`roi_align_forward` to ``grad_input`` (N, C, H, W)."""
     if pool_mode == 0:
         raise MissingOpError.of("roi_align with pool_mode='max'")
-    pool = partial(
-        torchvision.ops.roi_align,
-        boxes=wide(rois).to(wide(grad_output)),
-        output_size=(aligned_height, aligned_width),
-        spatial_scale=spatial_scale,
-        sampling_ratio=sampling_ratio,
-        aligned=aligned,
-    )
+    pool = _roi_align(rois, aligned_height, aligned_width, spatial_scale, sampling_ratio, aligned)
     # linear in its input, so the gradient is the same at any input
     grad_input += gradients(pool, (torch.zeros_like(grad_input),), grad_output)[0]
+
+
+def _roi_align(rois: Tensor, *options) -> Callable[[Tensor], Tensor]:
+    """``features -> output``.
+
+    The operator itself: where deterministic algorithms are asked for, the function of torchvision around it
+    goes over to a form in Python on a GPU, which needs a compiler and samples the whole map for each bin.
+    """
+    height, width, scale, ratio, aligned = options
+    return lambda features: torch.ops.torchvision.roi_align(
+        features, wide(rois).to(features), scale, height, width, ratio, aligned
+    )
 
 
 def roi_pool_forward(

@@ -112,6 +112,26 @@ def test_roi_align_has_the_right_gradient(features, ratio, aligned):
     )
 
 
+@pytest.mark.fault('D26')
+def test_roi_align_is_never_the_form_in_python_that_needs_a_compiler(features, monkeypatch):
+    """torchvision's function takes it where deterministic algorithms are asked for on a GPU."""
+
+    def python_form(*args, **kwargs):
+        raise AssertionError('went through torchvision.ops.roi_align')
+
+    expected = roi_align(features, ROIS, (3, 2), 0.5, 2)
+    monkeypatch.setattr('torchvision.ops.roi_align', python_form)
+    torch.use_deterministic_algorithms(True)
+    try:
+        features = features.clone().requires_grad_()
+        output = roi_align(features, ROIS, (3, 2), 0.5, 2)
+        output.sum().backward()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(output, expected)
+    assert features.grad.abs().sum() > 0
+
+
 def test_roi_pool_takes_the_maximum_of_each_bin():
     image = torch.arange(16.0).reshape(1, 1, 4, 4)
     output = roi_pool(image, torch.tensor([[0.0, 0, 0, 3, 3]]), (2, 2), 1.0)
