@@ -95,6 +95,11 @@ def _start(cfg: Config, args: argparse.Namespace, hardware: str) -> Runner | Non
 def test(args: argparse.Namespace) -> None:
     """Evaluate a checkpoint and report."""
     started = time.time()
+    if args.checkpoint.endswith('.py') and not args.config.endswith('.py'):
+        raise UserError(
+            'The config comes first, then the checkpoint: python tools/test.py '
+            f'{args.checkpoint} {args.config}'
+        )
     read_checkpoint(args.checkpoint)
     cfg, hardware = prepare(args, ('test',))
     cfg.load_from = args.checkpoint

@@ -11,6 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from .findings import Finding
+from .preprocessing import check_pipelines
 from .saving import CheckpointHook
 from .switches import learning_rate_line, real_batch
 
@@ -23,10 +24,11 @@ _STATES = dict(SGD=1, Adam=2, AdamW=2, Adagrad=1, RMSprop=1)
 
 
 def check_run(runner: Runner, work_dir: Path) -> list[Finding]:
-    """What is odd about rate, schedule, log and checkpoints of a built training, written to ``work_dir``."""
+    """What is odd about rate, schedule, pipelines, log and checkpoints of a training that is built."""
     return [
         *_check_rate(runner),
         *check_schedule(runner.cfg),
+        *check_pipelines(runner.cfg),
         *_check_log(runner),
         *_check_disk(runner, work_dir),
     ]

@@ -28,6 +28,7 @@ from .first_writing import PatientRunner
 from .integrity import seal
 from .log_lines import LoggerHook
 from .loops import EpochLoop, IterLoop
+from .preprocessing import check_preprocessing, preprocessing_of
 from .progress import ProgressLog
 from .resuming import check_resumable
 from .saving import CheckpointHook, write_whole
@@ -153,6 +154,8 @@ class Runner(PatientRunner):
         meta = {**getattr(self.train_loop, 'position', {}), **(meta or {})}
         meta['images_per_update'] = real_batch(self.cfg, self.world_size)
         meta['seconds'] = self.seconds_before + time.time() - self._built
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        meta['preprocessing'] = preprocessing_of(model, self.cfg, 'train')
         save = super().save_checkpoint
         if '://' in str(out_dir):
             save(out_dir, filename, *args, meta=meta, **kwargs)
@@ -217,6 +220,10 @@ class Runner(PatientRunner):
         model = self.model.module if is_model_wrapper(self.model) else self.model
         matched = load_weights(model, checkpoint, filename, self.min_match)
         self._check_classes(checkpoint, filename)
+        if self.min_match == 1.0:
+            split = 'train' if isinstance(self._train_loop, BaseLoop) else 'test'
+            used = preprocessing_of(model, self.cfg, split)
+            check_preprocessing(self._loaded_meta.get('preprocessing') or {}, used, filename)
         self._has_loaded = True
         say(f'{filename}: {matched}')
         return checkpoint

@@ -2,16 +2,19 @@
 
 import random
 import zipfile
+from argparse import Namespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from mdvision import UserError
+from mdvision.engine import launch
 from mdvision.engine.checkpoint import load_weights, read_checkpoint
 from mdvision.engine.integrity import check_whole, seal
-from tests.engine.toy import make_runner
+from tests.engine.toy import ToyModel, make_runner
 
 
 def net(width: int = 4) -> nn.Module:
@@ -205,6 +208,78 @@ def test_missing_and_superfluous_tensors_are_named():
     with pytest.raises(UserError, match=r'1 missing in the file: 2\.weight') as error:
         load_weights(net(), dict(state_dict=state), 'x.pth')
     assert '1 not in the model: head.weight' in str(error.value)
+
+
+def test_a_tensor_too_many_alone_is_refused():
+    state = net().state_dict() | {'head.weight': torch.zeros(2)}
+    with pytest.raises(UserError, match=r'9 of 9 tensors matched[\s\S]*1 not in the model: head\.weight'):
+        load_weights(net(), dict(state_dict=state), 'x.pth')
+    assert load_weights(net(), dict(state_dict=state), 'x.pth', min_match=0.9).startswith('9 of 9')
+
+
+@pytest.fixture
+def run_test_tool(tmp_path, monkeypatch):
+    """``tools/test.py`` on the toy: everything but the reading of a config."""
+    loader = dict(dataset=dict(type='ToyData', size=3), sampler=dict(type='DefaultSampler', shuffle=False))
+    parts = dict(
+        test_dataloader=dict(loader, batch_size=1, num_workers=0),
+        test_cfg=dict(),
+        test_evaluator=dict(type='ToyMetric'),
+    )
+
+    def build(cfg, *args):
+        runner = make_runner(tmp_path / 'run', **parts)
+        runner._load_from = cfg.load_from
+        return runner
+
+    monkeypatch.setattr(launch, 'prepare', lambda *args: (Config(), 'CPU'))
+    monkeypatch.setattr(launch, '_build', build)
+    monkeypatch.setattr(launch, 'check_test_data', lambda runner: [])
+    monkeypatch.setattr(launch, 'write_report', lambda runner, started, line, metrics: metrics)
+    return lambda *files, allow_partial=False: launch.test(
+        Namespace(config=str(files[0]), checkpoint=str(files[1]), allow_partial=allow_partial)
+    )
+
+
+@pytest.mark.fault('6.9', '6.11')
+def test_the_test_tool_wants_every_tensor_and_none_too_many(path, run_test_tool):
+    state = ToyModel().state_dict()
+    torch.save(state, path)
+    run_test_tool('toy.py', path)
+    torch.save(state | {'head.weight': torch.zeros(2)}, path)
+    with pytest.raises(UserError, match=r'another model: 2 of 2 .*[\s\S]*1 not in the model: head\.weight'):
+        run_test_tool('toy.py', path)
+    run_test_tool('toy.py', path, allow_partial=True)
+    del state['linear.bias']
+    torch.save(state, path)
+    with pytest.raises(UserError, match=r'1 missing in the file: linear\.bias'):
+        run_test_tool('toy.py', path)
+
+
+@pytest.mark.fault('6.15')
+def test_a_training_does_not_go_on_from_another_model(tmp_path):
+    make_runner(tmp_path / 'a', epochs=1).train()
+    runner = make_runner(tmp_path / 'b', epochs=2, resume=str(tmp_path / 'a' / 'epoch_1.pth'))
+    runner.model.linear = nn.Linear(3, 5)
+    with pytest.raises(UserError, match=r'epoch_1\.pth belongs to another model: 0 of 2 tensors'):
+        runner.train()
+
+
+@pytest.mark.fault('N13')
+def test_config_and_checkpoint_in_the_wrong_order(run_test_tool):
+    with pytest.raises(UserError, match=r'config comes first, .*tools/test\.py toy\.py epoch_1\.pth'):
+        run_test_tool('epoch_1.pth', 'toy.py')
+
+
+@pytest.mark.fault('6.8')
+def test_nan_in_the_weights_stops_resumption_and_test(tmp_path, path, run_test_tool):
+    make_runner(tmp_path / 'a', epochs=1).train()
+    checkpoint = torch.load(tmp_path / 'a' / 'epoch_1.pth', weights_only=False)
+    checkpoint['state_dict']['linear.bias'][0] = float('inf')
+    torch.save(checkpoint, path)
+    for use in (make_runner(tmp_path / 'b', resume=str(path)).train, lambda: run_test_tool('toy.py', path)):
+        with pytest.raises(UserError, match=r'1 tensors hold NaN or infinity, for example linear\.bias'):
+            use()
 
 
 def test_a_partial_match_is_loaded_when_allowed():
