@@ -130,12 +130,9 @@ class DetectionMetric(BaseMetric):
 
         metrics = {'voc12/mAP50': voc.mean_area, 'voc07/mAP50': voc.mean_11points}
         metrics.update({f'coco/{name}': value for name, value in coco.items()})
-        for name, ap in zip(classes, voc.ap_area, strict=True):
-            metrics[f'voc12/AP50_{name}'] = float(ap)
-        for name, ap in zip(classes, voc.ap_11points, strict=True):
-            metrics[f'voc07/AP50_{name}'] = float(ap)
-        for name, ap in zip(classes, coco_per_class, strict=True):
-            metrics[f'coco/AP_{name}'] = float(ap)
+        per_class = {'voc12/AP50': voc.ap_area, 'voc07/AP50': voc.ap_11points, 'coco/AP': coco_per_class}
+        for name, values in per_class.items():
+            metrics.update({f'{name}_{classes[i]}': float(value) for i, value in enumerate(values)})
 
         self.last_voc = voc
         self.last_confusion = confusion_matrix(results, len(classes), self.confusion_threshold)
@@ -191,16 +188,14 @@ def _coco_annotations(images: Sequence[Mapping], boxes_key: str, labels_key: str
     """COCO annotations of one kind of box; ids count from 1."""
     annotations = []
     for image_id, image in enumerate(images, start=1):
-        boxes_and_labels = zip(image[boxes_key], image[labels_key], strict=True)
-        for index, ((x1, y1, x2, y2), label) in enumerate(boxes_and_labels):
+        for index, (x1, y1, x2, y2) in enumerate(image[boxes_key]):
             annotation = {
                 # COCOeval marks "no match" with 0, so an object with id 0 could never be found.
                 'id': len(annotations) + 1,
                 'image_id': image_id,
-                'category_id': int(label),
+                'category_id': int(image[labels_key][index]),
                 'bbox': [float(x1), float(y1), float(x2 - x1), float(y2 - y1)],
                 'area': float((x2 - x1) * (y2 - y1)),
-                'iscrowd': 0,
             }
             if boxes_key == 'gt_boxes':
                 annotation['iscrowd'] = int(image['gt_difficult'][index])
@@ -226,7 +221,7 @@ def coco_average_precision(
     """
     frame = {
         'images': [{'id': image_id} for image_id in range(1, len(images) + 1)],
-        'categories': [{'id': label, 'name': str(label)} for label in range(num_classes)],
+        'categories': [{'id': label} for label in range(num_classes)],
     }
     with contextlib.redirect_stdout(io.StringIO()):
         truth, detections = COCO(), COCO()
@@ -274,7 +269,7 @@ def format_table(classes: Sequence[str], voc: VocResult, coco_per_class: np.ndar
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for name, *numbers in rows:
-        right = (text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True))
+        right = [text.rjust(widths[column]) for column, text in enumerate(numbers, start=1)]
         lines.append('  '.join([name.ljust(widths[0]), *right]))
     rule = '-' * len(lines[0])
     lines = [lines[0], rule, *lines[1:-1], rule, lines[-1]]

@@ -372,8 +372,9 @@ def test_ground_truth_far_outside_the_image_is_warned_about(monkeypatch):
     )
     evaluate([sample_of(perfect_image(), ori_shape=shape) for shape in ((60, 60), (58, 60), (60, 58, 3))])
     assert logged == []
-    for shape in ((50, 60), (60, 50)):
-        evaluate([sample_of(perfect_image()), sample_of(perfect_image(), img_id='b', ori_shape=shape)])
+    for box, shape in (([10, 10, 60, 60], (50, 60)), ([10, 10, 60, 20], (60, 50))):
+        image = one_object(box)
+        evaluate([sample_of(perfect_image()), sample_of(image, img_id='b', ori_shape=shape)])
     text = (
         '1 of 2 images have ground-truth boxes that reach more than 5 % outside the original image, first '
         "'b'. If the test pipeline loads annotations before Resize, the boxes were resized while the "
@@ -385,4 +386,13 @@ def test_ground_truth_far_outside_the_image_is_warned_about(monkeypatch):
 def test_a_sample_without_its_original_size_is_taken_as_it_is():
     sample = sample_of(perfect_image())
     del sample.ori_shape
+    assert evaluate([sample])['voc12/mAP50'] == 1.0
+
+
+def test_float32_arrays_are_compared_in_float64():
+    box = np.array([[0, 0, 0.04958291, 2.4398108]], dtype=np.float32)
+    half = box * np.array([1, 1, 1, 0.5], dtype=np.float32)  # IoU 0.5; in float32 it comes out below
+    sample = sample_of(with_detections(one_object(box[0]), half, [0.9]))
+    sample.pred_instances = dict(bboxes=half, scores=np.array([0.9]), labels=np.array([0]))
+    sample.gt_instances = dict(bboxes=box, labels=np.array([0]))
     assert evaluate([sample])['voc12/mAP50'] == 1.0
