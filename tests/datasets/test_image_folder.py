@@ -77,6 +77,7 @@ def test_it_builds_in_a_config_and_loads(folder):
     assert item['data_samples'].gt_label.tolist() == [2]
 
 
+@pytest.mark.fault('2.3')
 def test_hidden_folders_and_files_have_no_effect(folder, said):
     for split in ('train', 'val'):
         (folder / split / '.ipynb_checkpoints').mkdir()
@@ -114,6 +115,7 @@ def test_wrong_classes(folder, classes):
         ImageFolder(str(folder), classes=classes)
 
 
+@pytest.mark.fault('2.4')
 def test_a_class_too_few_or_too_many(folder):
     with pytest.raises(UserError, match=r"train: a folder 'dog' that is no class of classes="):
         ImageFolder(str(folder), classes=['bird', 'cat'])
@@ -124,6 +126,7 @@ def test_a_class_too_few_or_too_many(folder):
     assert "a folder 'Dog' that is no class of " in str(caught.value)
 
 
+@pytest.mark.fault('2.2')
 def test_an_empty_class(folder):
     shutil.rmtree(folder / 'train/cat')
     (folder / 'train/cat').mkdir()
@@ -138,6 +141,7 @@ def test_pictures_outside_the_classes(folder):
         ImageFolder(str(folder))
 
 
+@pytest.mark.fault('2.7')
 def test_missing_folders(folder, tmp_path):
     with pytest.raises(UserError, match=r'no folder .*none/train') as caught:
         ImageFolder(str(tmp_path / 'none'))
@@ -169,6 +173,7 @@ def damage(folder) -> dict[str, str]:
     }
 
 
+@pytest.mark.fault('2.1')
 @pytest.mark.parametrize('check', ['header', 'full'])
 def test_every_broken_picture_is_named(folder, check):
     expected = damage(folder)

@@ -3,17 +3,21 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS
+from torch import nn
 
 from mdvision.console import import_host
 from mdvision.engine.data_checks import check_data_files
 from mdvision.engine.data_checks.images import check_built_images
+from mdvision.engine.data_checks.model import check_batches, check_num_classes
 from mdvision.engine.data_checks.splits import check_splits
+from mdvision.models.necks import MLPLogits
 from tests.datasets.voc_folder import Folder, item
 
 CELLS = ('red cell', 'weiße Zelle', 'platelet')
@@ -343,3 +347,58 @@ def test_images_of_the_validation_that_are_trained_on_are_a_warning(coco, tmp_pa
     assert '1 of 3 images are in the training set too, byte for byte' in warnings(findings)
     assert f'{other.root}/images/2.jpg = {coco.root}/images/1.jpg' in warnings(findings)
     assert '3 of 3 images' in warnings(check_splits(coco.built(), coco.built()))
+
+
+class Loader(list):
+    """A loader of some batches of a data set."""
+
+    def __init__(self, dataset, batches: int):
+        super().__init__(range(batches))
+        self.dataset = dataset
+
+
+class Sized(Named):
+    def __len__(self) -> int:
+        return 10
+
+
+def runner(net: nn.Module, batches: int = 1, **cfg) -> SimpleNamespace:
+    loader = Loader(Sized('a', 'b', 'c'), batches)
+    return SimpleNamespace(
+        model=net, train_dataloader=loader, cfg=Config(dict(train_dataloader=dict(batch_size=64), **cfg))
+    )
+
+
+def classifier(head: int, preprocessor: int) -> nn.Module:
+    model = nn.Module()
+    model.head, model.data_preprocessor, model.backbone = nn.Module(), nn.Module(), nn.Module()
+    model.head.num_classes, model.data_preprocessor.num_classes = head, preprocessor
+    model.backbone.num_classes = 7
+    return model
+
+
+@pytest.mark.fault('3.7', '3.8', '3.9', 'N17')
+@pytest.mark.parametrize('number', [2, 80, 1000])
+def test_every_number_of_classes_that_must_change_is_named_at_once(number):
+    assert check_num_classes(runner(classifier(3, 3))) == []
+    text = errors(check_num_classes(runner(classifier(number, number))))
+    assert f'model.head.num_classes is {number}; model.data_preprocessor.num_classes is {number}' in text
+    assert 'but the training set has 3 classes: a, b, c' in text
+    assert 'set model.head.num_classes and model.data_preprocessor.num_classes to 3' in text
+    top = dict(model=dict(), data_preprocessor=dict(num_classes=number))
+    text = errors(check_num_classes(runner(classifier(3, number), **top)))
+    assert 'set data_preprocessor.num_classes to 3' in text and 'model.data' not in text
+
+
+@pytest.mark.fault('3.7')
+def test_classes_in_a_neck_are_seen():
+    model = nn.Module()
+    model.neck = MLPLogits(in_channels=4, hidden_channels=4, num_classes=10)
+    assert 'set model.neck.num_classes to 3' in errors(check_num_classes(runner(model)))
+
+
+@pytest.mark.fault('2.8')
+def test_a_set_that_makes_no_batch_is_an_error():
+    assert check_batches(runner(nn.Module(), batches=1)) == []
+    text = errors(check_batches(runner(nn.Module(), batches=0)))
+    assert 'has 10 images, which make no batch of 64: 0 iterations' in text

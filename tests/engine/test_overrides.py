@@ -17,6 +17,7 @@ def cfg():
     return load_config(CONFIG)
 
 
+@pytest.mark.fault('1.33')
 @pytest.mark.parametrize(
     ('override', 'expected'),
     [

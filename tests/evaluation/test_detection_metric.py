@@ -215,6 +215,7 @@ def test_samples_without_ignored_instances_have_no_difficult_objects():
     assert metrics['voc12/mAP50'] == 1.0
 
 
+@pytest.mark.fault('1.26')
 def test_no_ground_truth_at_all_gives_nan_and_says_so():
     evaluator = evaluator_of()
     hard = with_detections(one_object([10, 10, 60, 60], difficult=True), [[10, 10, 60, 60]], [0.95])
@@ -227,6 +228,7 @@ def test_zero_images_give_nan_and_not_an_error():
     assert all(math.isnan(value) for value in evaluate([]).values())
 
 
+@pytest.mark.fault('1.38')
 def test_table_has_one_row_a_class_a_mean_and_names_the_classes_without_objects():
     evaluator = evaluator_of()
     evaluate([sample_of(perfect_image())], evaluator=evaluator)

@@ -111,6 +111,7 @@ def test_an_empty_split(tmp_path):
     assert 'empty' in error
 
 
+@pytest.mark.fault('3.8')
 def test_more_classes_than_the_head(tmp_path, mini_voc):
     options = on(mini_voc, 'model.roi_head.bbox_head.num_classes=4')
     error = run('train.py', MINI, '--work-dir', tmp_path, *options).stderr

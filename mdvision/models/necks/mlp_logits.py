@@ -51,6 +51,7 @@ class MLPLogits(GELUMLP):
             unused_norm=unused_norm,
             init_cfg=init_cfg,
         )
+        self.num_classes = num_classes
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor]:
         """Features (B, C), the last entry counts -> ((B, K),)."""
