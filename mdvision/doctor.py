@@ -7,7 +7,6 @@ what is wrong and how to mend it.
 import argparse
 import importlib
 import importlib.metadata
-import os
 import platform
 import re
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from mdvision import ops
+from mdvision.engine.cpu import available_cores
 from mdvision.version import __version__
 
 __all__ = ['check_op', 'main']
@@ -109,7 +109,7 @@ def _distribution_version(name: str) -> str | None:
 def _report_devices() -> list[str]:
     """Prints them and returns torch's names of those to check operators on."""
     print('\nDevices')
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    cores = available_cores()
     threads = torch.get_num_threads()
     _line('cpu', f'{cores} cores, {threads} torch threads, {_cpu_bf16()}')
     if not torch.cuda.is_available():

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mdvision.errors import UserError
+from mdvision.evaluation.direction import is_lower_better
 
 __all__ = ['draw_curves', 'draw_rows', 'epoch_positions', 'headline_metrics', 'read_scalars']
 
@@ -213,7 +214,7 @@ def _draw_metrics(axes: Axes, val_rows: list[dict], positions: list[float], unit
         if not xs:
             axes.plot([], [], color=colour, label=f'{key}: no finite value')
             continue
-        best = max(range(len(ys)), key=ys.__getitem__)
+        best = (min if is_lower_better(key) else max)(range(len(ys)), key=ys.__getitem__)
         digits = 1 if max(ys) > 1 else 3
         label = f'{key}: best {ys[best]:.{digits}f} ({unit} {xs[best]:g}), last {ys[-1]:.{digits}f}'
         axes.plot(xs, ys, color=colour, linewidth=2, marker='o', ms=3.5, label=label, clip_on=False)

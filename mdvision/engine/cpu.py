@@ -6,9 +6,11 @@ cores together.
 """
 
 import os
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-__all__ = ['CpuPlan', 'available_cores', 'plan_cpu']
+__all__ = ['CpuPlan', 'available_cores', 'plan_cpu', 'set_workers']
 
 
 @dataclass(frozen=True)
@@ -20,16 +22,44 @@ class CpuPlan:
 
 
 def available_cores() -> int:
-    """Cores this process may run on (its affinity and, on Linux, its cgroup quota)."""
+    """Cores this process may run on: its affinity and, on Linux, the quotas of its control groups."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return max(1, int(min([cores, *_quotas(Path('/'))])))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores that each control group of this process allows: its own and those above it, of version 1 and 2.
+
+    In a container the paths may be those of the host, which are not mounted there; then the topmost folder
+    that is there is the container's own.
+    """
     try:
-        with open('/sys/fs/cgroup/cpu.max') as file:
-            quota, period = file.read().split()
-        if quota != 'max':
-            cores = min(cores, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass  # no cgroup version 2, or no quota: the affinity stands
-    return cores
+        lines = (root / 'proc/self/cgroup').read_text().splitlines()
+    except OSError:  # another system
+        return
+    for line in lines:
+        _, controllers, path = line.split(':', 2)
+        if controllers and 'cpu' not in controllers.split(','):
+            continue
+        mount = root / 'sys/fs/cgroup' / controllers
+        group = PurePosixPath(path.lstrip('/'))
+        for folder in (mount / group, *(mount / above for above in group.parents)):
+            quota = _quota(folder) if '..' not in folder.parts else None
+            if quota is not None:
+                yield quota
+
+
+def _quota(folder: Path) -> float | None:
+    """Of one control group; None where it has none."""
+    try:
+        if (folder / 'cpu.max').is_file():
+            quota, period = (folder / 'cpu.max').read_text().split()
+        else:
+            quota, period = ((folder / f'cpu.cfs_{name}_us').read_text() for name in ('quota', 'period'))
+        cores = int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # not there, or the word max
+        return None
+    return cores if cores > 0 else None  # -1 is none
 
 
 def plan_cpu(
@@ -59,3 +89,13 @@ def plan_cpu(
     if threads is None:
         threads = max(1, share - workers)
     return CpuPlan(threads, workers)
+
+
+def set_workers(loaders: Iterable[MutableMapping], plan: CpuPlan) -> None:
+    """Give the loaders of a config their workers; without any, what torch refuses then goes too."""
+    for loader in loaders:
+        loader['num_workers'] = plan.workers
+        loader['persistent_workers'] = plan.workers > 0 and loader.get('persistent_workers', False)
+        if not plan.workers:
+            for of_workers in ('prefetch_factor', 'timeout'):
+                loader.pop(of_workers, None)

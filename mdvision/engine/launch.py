@@ -22,7 +22,7 @@ from .classes import fill_num_classes
 from .config_check import find_config_faults
 from .config_file import load_config
 from .config_values import find_missing_sections
-from .cpu import available_cores, plan_cpu
+from .cpu import available_cores, plan_cpu, set_workers
 from .data_checks import check_data, check_data_files, check_test_data
 from .distributed import launcher_of, local_processes, prepare_distributed
 from .dry_run import dry_run
@@ -143,9 +143,7 @@ def prepare(
     threads = args.threads or (int(os.environ['OMP_NUM_THREADS']) if _user_set_threads(launcher) else None)
     plan = plan_cpu(wanted, on_gpu, processes, threads=threads, workers=args.workers)
     torch.set_num_threads(plan.threads)
-    for loader in loaders:
-        loader.num_workers = plan.workers
-        loader.persistent_workers = plan.workers > 0 and loader.get('persistent_workers', False)
+    set_workers(loaders, plan)
     prepare_distributed(cfg, launcher, on_gpu)
     device = torch.cuda.get_device_name() if on_gpu else 'CPU'
     return cfg, (

@@ -47,14 +47,16 @@ def _set_data_root(cfg: Config, folder: str) -> None:
             'Override train_dataloader.dataset.data_root and the others one by one.'
         )
     (before,) = roots
+    inside = str(before).rstrip('/')  # mmdet writes data/coco/
     for dataset in datasets:
         dataset.data_root = folder
     for split in ('val', 'test'):
         metrics = cfg.get(f'{split}_evaluator') or []
         for metric in metrics if isinstance(metrics, list) else [metrics]:
             # COCO's own metric reads a file of the data set.
-            if str(metric.get('ann_file') or '').startswith(f'{before}/'):
-                metric.ann_file = f'{folder}/{metric.ann_file[len(before) + 1 :]}'
+            for key, path in metric.items():
+                if isinstance(path, str) and path.startswith(f'{inside}/'):
+                    metric[key] = f'{folder.rstrip("/")}/{path[len(inside) :].lstrip("/")}'
 
 
 def _datasets(dataset: dict | None):

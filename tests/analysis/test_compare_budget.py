@@ -1,10 +1,14 @@
 """How many epochs fit, and what becomes of the schedules."""
 
+import argparse
+import json
 import re
 
 import pytest
 from mmengine.config import Config
 
+from mdvision.analysis.compare import main, plan
+from mdvision.analysis.compare import probe as probe_module
 from mdvision.analysis.compare.budget import (
     Timing,
     choose_epochs,
@@ -14,6 +18,7 @@ from mdvision.analysis.compare.budget import (
     show_time,
 )
 from mdvision.analysis.compare.probe import timing_of
+from mdvision.analysis.compare.run import Slots
 from mdvision.engine.overrides import apply_overrides
 from mdvision.errors import UserError
 from tests.integration.conftest import picture_folder, write_classifier  # noqa: F401
@@ -157,3 +162,45 @@ def test_a_real_probe_says_how_much_is_needed(write_classifier, tmp_path):  # no
     )
     assert '2 variants x 1 seeds need' in failed.stderr
     assert [path.name for path in (tmp_path / 'w').iterdir()] == ['.lock']
+
+
+@pytest.mark.fault('D33')
+def test_a_single_cycle_is_stretched_to_its_end():
+    cycle = dict(type='OneCycleLR', eta_max=0.1, total_steps=100)
+    assert scaled([cycle], 100, 20).param_scheduler[0].total_steps == 20
+
+
+@pytest.mark.fault('D19')
+def test_the_probe_trains_as_many_beside_each_other_as_the_runs_will(tmp_path, monkeypatch):
+    """The slowest counts."""
+    seen = []
+
+    def run_all(runs, slots):
+        for number, run in enumerate(runs):
+            seen.append(run.folder)
+            run.folder.mkdir(parents=True)
+            seconds = [0.1 * (number + 1)] * 8
+            record = dict(
+                iterations=10, trained=sum(seconds), seconds=seconds, checkpoint=0.0, validation=0.0
+            )
+            (run.folder / 'probe.json').write_text(json.dumps(record))
+
+    monkeypatch.setattr(probe_module, 'run_all', run_all)
+    cfg = Config(dict(train_cfg=dict(max_epochs=1)))
+    variant = plan.Variant('a', 'a.py')
+    timing = probe_module.probe(variant, cfg, tmp_path / 'timing', ['train.py'], Slots(3), copies=3)
+    assert len(set(seen)) == 3
+    assert timing.epoch == pytest.approx(10 * 0.3)
+    assert not (tmp_path / 'timing').exists()
+
+
+@pytest.mark.fault('D19')
+@pytest.mark.parametrize(
+    ('cores', 'jobs', 'workers', 'threads'), [(8, 2, 1, 3), (64, 8, 4, 4), (2, 2, 0, 1), (4, 4, 2, 1)]
+)
+def test_jobs_with_their_workers_do_not_exceed_the_cores(cores, jobs, workers, threads, monkeypatch):
+    monkeypatch.setattr(main, 'available_cores', lambda: cores)
+    args = argparse.Namespace(threads=None)
+    assert main._threads(args, jobs, workers) == threads
+    assert main._threads(args, 1, workers) is None  # the training itself shares them
+    assert main._threads(argparse.Namespace(threads=5), jobs, workers) == 5

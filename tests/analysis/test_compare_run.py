@@ -60,7 +60,7 @@ for epoch in range(first, 4):
         print('something broke', flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     with open(log, 'a') as file:
-        file.write(json.dumps({'accuracy/top1': state, 'step': epoch}) + '\\n')
+        file.write(json.dumps({'accuracy/top1': state, 'val/loss': -state, 'step': epoch}) + '\\n')
 metrics = {'accuracy/top1': state, 'loss': -state, 'odd': None}
 record = dict(metrics=metrics, parameters=7, hardware='none', versions={'x': '1'}, seed=int(seed))
 (work_dir / 'results.json').write_text(json.dumps(record))
@@ -243,6 +243,31 @@ def test_the_best_validation_can_be_taken_and_the_caption_says_so(fake):
     fake('w', '--select', 'best')
     first = json.loads((folder / 'comparison.json').read_text())['variants'][0]
     assert first['values']['0'] == 77.0
+
+
+@pytest.mark.fault('D15')
+def test_the_best_loss_is_found_under_the_name_that_the_log_has_for_it(fake):
+    folder = fake('w', '--select', 'best', '--metric', 'loss')
+    record = json.loads((folder / 'comparison.json').read_text())
+    results = json.loads((folder / 'lr_0.1' / 'seed_0' / 'results.json').read_text())
+    assert record['variants'][0]['values']['0'] == results['metrics']['loss']
+
+
+@pytest.mark.fault('D15')
+def test_a_metric_that_no_run_has_is_said_after_the_first(fake):
+    with pytest.raises(UserError, match=r"accuracy/top2: not in all runs. Did you mean 'accuracy/top1'"):
+        fake('w', '--metric', 'accuracy/top2')
+    assert len(fake.calls()) == 1
+
+
+@pytest.mark.fault('D12')
+def test_trainings_see_the_chosen_gpu_alone_as_the_first(fake, monkeypatch):
+    """The tool leaves one GPU visible; within that there is no cuda:1."""
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    folder = fake('w', '--device', 'cuda:1')
+    assert os.environ['CUDA_VISIBLE_DEVICES'] == '1'
+    arguments = json.loads((folder / 'plan.json').read_text())['variants']['lr_0.1']['arguments']
+    assert arguments[arguments.index('--device') + 1] == 'cuda'
 
 
 def test_a_missed_validation_is_not_skipped_when_the_best_counts(fake):

@@ -10,7 +10,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mdvision.analysis.compare import table
+from mdvision.analysis.compare import costs, speed, table
+from mdvision.analysis.compare.plan import Variant
 from mdvision.analysis.compare.plot import draw_comparison
 from mdvision.analysis.compare.speed import measure
 from mdvision.analysis.compare.statistics import paired_difference, summarise
@@ -108,3 +109,31 @@ def test_speed_is_measured_for_each_and_a_fault_is_named():
     assert results[0]['images_per_second'] > 0
     assert results[0]['memory'] is None
     assert 'not known' in results[1]['problem']
+
+
+@pytest.mark.fault('D34')
+@pytest.mark.parametrize(
+    ('wrapper', 'dtype'),
+    [
+        (dict(type='AmpOptimWrapper'), torch.float16),
+        (dict(type='AmpOptimWrapper', dtype='bfloat16'), torch.bfloat16),
+        (dict(type='AmpOptimWrapper', dtype='float16'), torch.float16),
+        (dict(type='BFloat16OptimWrapper'), torch.bfloat16),
+        (dict(type='OptimWrapper'), None),
+        (dict(), None),
+    ],
+)
+def test_speed_is_measured_in_the_precision_of_the_training(wrapper, dtype):
+    assert speed._half_of(wrapper) == dtype
+
+
+@pytest.mark.fault('D33')
+@pytest.mark.parametrize('text', ['{"counts": {"a"', '[]', '{}', ''])
+def test_costs_that_were_cut_short_are_counted_again(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(costs, '_counted', lambda *_: dict(macs=7))
+    (tmp_path / 'costs.json').write_text(text)
+    cfg = Config(dict(train_dataloader=dict(batch_size=2)))
+    arguments = (tmp_path, [Variant('a', 'a.py')], [cfg], ['key'], False)
+    assert costs.costs_of(*arguments)['counts'] == [dict(macs=7)]
+    assert json.loads((tmp_path / 'costs.json').read_text())['counts'] == dict(key=dict(macs=7))
+    assert [path.name for path in tmp_path.iterdir()] == ['costs.json']

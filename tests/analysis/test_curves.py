@@ -251,3 +251,11 @@ def test_more_parts_than_colours_are_grey_under_one_name(monkeypatch, tmp_path):
     left, _ = drawn(monkeypatch, tmp_path, write_log(tmp_path / 'scalars.json', rows))
     assert list(lines_of(left)) == ['loss', *(f'loss_{i:02d}' for i in range(8)), '4 smaller parts']
     assert sum(line.get_color() == '#cccccc' for line in left.get_lines()) == 4
+
+
+@pytest.mark.fault('D35')
+def test_the_best_of_an_error_is_the_lowest(monkeypatch, tmp_path):
+    rows = [train_row(1, 1), *(val_row(n, top1_error=value) for n, value in ((1, 0.5), (2, 0.25), (3, 0.4)))]
+    _, metrics = drawn(monkeypatch, tmp_path, write_log(tmp_path / 'scalars.json', rows))
+    labels = list(lines_of(metrics))
+    assert labels == ['top1_error: best 0.250 (epoch 2), last 0.400']

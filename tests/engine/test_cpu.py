@@ -1,8 +1,9 @@
 """Threads and workers never exceed the cores together, unless the user says so."""
 
 import pytest
+from torch.utils.data import DataLoader
 
-from mdvision.engine.cpu import plan_cpu
+from mdvision.engine.cpu import CpuPlan, plan_cpu, set_workers
 
 
 @pytest.mark.parametrize('on_gpu', [False, True])
@@ -30,3 +31,14 @@ def test_a_gpu_leaves_the_cores_to_the_workers():
 def test_the_user_decides():
     plan = plan_cpu(2, on_gpu=False, cores=2, threads=3, workers=1)
     assert (plan.threads, plan.workers) == (3, 1)
+
+
+@pytest.mark.fault('D31')
+@pytest.mark.parametrize('workers', [0, 2])
+def test_settings_of_data_workers_go_with_them(workers):
+    """torch refuses prefetch_factor and timeout where the machine is too small for workers."""
+    wanted = dict(num_workers=2, prefetch_factor=4, timeout=30, persistent_workers=True)
+    loader = dict(wanted)
+    set_workers([loader], CpuPlan(threads=1, workers=workers))
+    assert loader == (wanted if workers else dict(num_workers=0, persistent_workers=False))
+    DataLoader(range(4), **loader)

@@ -1,6 +1,7 @@
 """Overrides reach the key they name, or are refused with the nearest keys."""
 
 import pytest
+from mmengine.config import Config
 
 from mdvision import UserError
 from mdvision.console import import_host
@@ -142,3 +143,23 @@ def test_absent_coco_files_are_named_with_their_source_and_layout(tmp_path):
     assert 'instances_train2017.json' in str(check_data_files(cfg)[0])
     write_coco(tmp_path)
     assert [finding for finding in check_data_files(cfg) if finding.severity == 'error'] == []
+
+
+@pytest.mark.fault('D20')
+@pytest.mark.parametrize('slash', ['', '/'])
+def test_data_root_moves_the_files_of_the_metrics_too(slash):
+    """mmdet writes the folder with a slash at its end, and joins the two as text."""
+    root = 'data/coco/'
+    metric = dict(type='CocoMetric', ann_file=root + 'annotations/val.json', outfile_prefix='out/coco')
+    panoptic = dict(type='CocoPanopticMetric', seg_prefix=root + 'annotations/panoptic')
+    loader = dict(dataset=dict(type='CocoDataset', data_root=root))
+    cfg = Config(
+        dict(
+            train_dataloader=loader, val_dataloader=loader, val_evaluator=[metric, panoptic],
+            test_evaluator=dict(metric),
+        )
+    )  # fmt: skip
+    apply_overrides(cfg, [f'data_root=/new/coco{slash}'])
+    assert cfg.val_evaluator[0].ann_file == cfg.test_evaluator.ann_file == '/new/coco/annotations/val.json'
+    assert cfg.val_evaluator[1].seg_prefix == '/new/coco/annotations/panoptic'
+    assert cfg.val_evaluator[0].outfile_prefix == 'out/coco'

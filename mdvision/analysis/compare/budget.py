@@ -140,7 +140,7 @@ def _rescale(scheduler: dict, before: int, after: int) -> dict:
         exact = step * after / before if step else 1.0
         if exact < 1 or scheduler.get('type') == 'ExponentialLR':
             scaled['gamma'] = scheduler['gamma'] ** (1 / exact)
-    for length in ('T_max', 'total_iters', 'step_size', 'periods', 'restart_periods'):
+    for length in ('T_max', 'total_iters', 'total_steps', 'step_size', 'periods', 'restart_periods'):
         value = scaled.get(length)
         if isinstance(value, int | float):
             # So that the end of the cosine, not its rounded length, is in proportion.

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def costs_of(
         ``memory`` (bytes, of a GPU) or a ``problem``.
     """
     path = folder / 'costs.json'
-    stored = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else dict(counts={}, speed=None)
+    stored = _stored(path)
     counts = []
     for variant, cfg, key in zip(variants, configs, keys, strict=True):
         if key not in stored['counts']:
@@ -54,8 +55,20 @@ def costs_of(
         measured = None
     text = json.dumps(stored, indent=2) + '\n'
     if not path.is_file() or path.read_text(encoding='utf-8') != text:
-        path.write_text(text, encoding='utf-8')
+        whole = path.with_suffix('.json.tmp')
+        whole.write_text(text, encoding='utf-8')
+        os.replace(whole, path)
     return dict(counts=counts, speed=measured)
+
+
+def _stored(path: Path) -> dict:
+    """What an earlier start counted and measured; a file that was cut short counts as nothing."""
+    nothing = dict(counts={}, speed=None)
+    try:
+        stored = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return nothing
+    return stored if isinstance(stored, dict) and stored.keys() == nothing.keys() else nothing
 
 
 def _device_name(device: torch.device) -> str:

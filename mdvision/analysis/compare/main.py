@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from .probe import probe
 from .record import read_record, refuse_changes, refuse_runs, write_record
 from .report import write_comparison
 from .run import Run, Slots, locked, run_all
+from .values import is_lower_better, metric_of, value_of
 
 __all__ = ['main']
 
@@ -54,14 +55,16 @@ def main(args: argparse.Namespace) -> None:
     plan.add_user_modules()
     variants, seeds = plan.plan_variants(args), plan.parse_seeds(args.seeds)
     folder = Path(args.work_dir or f'work_dirs/compare_{Path(args.config[0]).stem}')
-    slots = _slots(args)
+    jobs, gpus = _places(args)
     planned = [_Planned(variant, plan.resolve(variant)) for variant in variants]
     with locked(folder):
         recorded = read_record(folder)
-        workers = _workers(args, recorded, [one.cfg for one in planned], slots.jobs)
+        workers = _workers(args, recorded, [one.cfg for one in planned], jobs)
+        slots = Slots(jobs, gpus, _threads(args, jobs, workers))
         arguments = ['--workers', str(workers), *(['--amp', args.amp] if args.amp else [])]
         if args.device != 'auto':
-            arguments += ['--device', args.device]
+            # The tool has left only the device of cuda:N visible, and the trainings inherit that.
+            arguments += ['--device', args.device.partition(':')[0]]
         if args.budget:
             recorded['budget'] = _budget(args, folder, recorded, planned, seeds, arguments, slots)
             for one in planned:
@@ -76,7 +79,7 @@ def main(args: argparse.Namespace) -> None:
         runs = [_runs(args, folder, one, seeds, arguments) for one in planned]
         _announce(planned, runs, seeds, slots, recorded.get('budget') if args.budget else None)
         # One seed of each variant first, so that a fault of one shows early.
-        run_all([of_variant[i] for i in range(len(seeds)) for of_variant in runs], slots)
+        run_all([of_variant[i] for i in range(len(seeds)) for of_variant in runs], slots, _check_metric(args))
         keys = [now['config_sha256'] + (f' {args.amp}' if args.amp else '') for now in settings]
         for one in planned:
             use_amp(one.cfg, args.amp)
@@ -85,17 +88,34 @@ def main(args: argparse.Namespace) -> None:
         write_comparison(args, folder, variants, [one.cfg for one in planned], keys, runs, seeds)
 
 
+def _check_metric(args: argparse.Namespace) -> Callable[[Run], object]:
+    """Whether a finished run has the number to compare by: said after the first run, not after the last."""
+    lower = args.lower_is_better
+
+    def check(run: Run) -> None:
+        metric = metric_of([run], args.metric)
+        value_of(run, metric, args.select, lower or is_lower_better(metric))
+
+    return check
+
+
 def _stop(*_) -> None:
     raise KeyboardInterrupt
 
 
-def _slots(args: argparse.Namespace) -> Slots:
+def _places(args: argparse.Namespace) -> tuple[int, list[str]]:
+    """How many trainings at a time, and the GPUs to deal out where there are several."""
     count = torch.cuda.device_count() if is_cuda_available() and args.device in ('auto', 'cuda') else 0
     named = [name for name in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if name]
     gpus = (named or list(map(str, range(count)))) if count > 1 else []
-    jobs = args.jobs or max(1, len(gpus))
-    threads = args.threads or (max(1, available_cores() // jobs) if jobs > 1 else None)
-    return Slots(jobs, gpus, threads)
+    return args.jobs or max(1, len(gpus)), gpus
+
+
+def _threads(args: argparse.Namespace, jobs: int, workers: int) -> int | None:
+    """Of each training, so that those of all, with their data workers, do not exceed the cores."""
+    if args.threads or jobs == 1:
+        return args.threads
+    return max(1, available_cores() // jobs - workers)
 
 
 def _workers(args: argparse.Namespace, recorded: dict, configs: Sequence[Config], jobs: int) -> int:
@@ -144,7 +164,8 @@ def _budget(
     timings = []
     for one in planned:
         command = [*args.trainer, one.variant.config, *arguments, '--seed', str(seeds[0])]
-        timings.append(probe(one.variant, one.cfg, folder / '.timing', command, slots))
+        copies = min(slots.jobs, len(planned) * len(seeds))
+        timings.append(probe(one.variant, one.cfg, folder / '.timing', command, slots, copies))
     epochs = choose_epochs(timings, len(seeds), seconds, slots.jobs, time.monotonic() - started)
     return dict(seconds=seconds, epochs=epochs, base=base, timings=[vars(timing) for timing in timings])
 

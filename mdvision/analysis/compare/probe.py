@@ -76,8 +76,10 @@ class ProbeHook(Hook):
         (Path(runner.work_dir) / 'probe.json').write_text(json.dumps(record), encoding='utf-8')
 
 
-def probe(variant: Variant, cfg: Config, folder: Path, command: Sequence[str], slots: Slots) -> Timing:
-    """Time one variant.
+def probe(
+    variant: Variant, cfg: Config, folder: Path, command: Sequence[str], slots: Slots, copies: int = 1
+) -> Timing:
+    """Time one variant: the slowest of ``copies`` that train beside each other, as the runs will.
 
     Args:
         cfg: with the options of the variant applied.
@@ -90,17 +92,20 @@ def probe(variant: Variant, cfg: Config, folder: Path, command: Sequence[str], s
     shutil.rmtree(folder, ignore_errors=True)
     hooks = [*(cfg.to_dict().get('custom_hooks') or []), dict(type=f'{__name__}.ProbeHook')]
     options = [f'custom_hooks={hooks!r}', 'train_cfg.max_epochs=1', 'train_cfg.val_begin=1']
-    command = (*command, '--work-dir', str(folder), '--cfg-options', *variant.options, *options)
-    run = Run(f'timing {variant.name}', folder, command, 1)
+    folders = [folder / str(number) for number in range(copies)]
+    options = ('--cfg-options', *variant.options, *options)
+    runs = [
+        Run(f'timing {variant.name}', own, (*command, '--work-dir', str(own), *options), 1) for own in folders
+    ]
     started = time.perf_counter()
-    run_all([run], slots)
+    run_all(runs, slots)
     wall = time.perf_counter() - started
     try:
-        record = json.loads((folder / 'probe.json').read_text(encoding='utf-8'))
+        records = [json.loads((own / 'probe.json').read_text(encoding='utf-8')) for own in folders]
     except OSError as error:
-        raise UserError(f'{run.title}: the training wrote no probe.json; see {folder}.') from error
+        raise UserError(f'{runs[0].title}: the training wrote no probe.json; see {folder}.') from error
     shutil.rmtree(folder)
-    timing = timing_of(record, wall, cfg)
+    timing = max((timing_of(record, wall, cfg) for record in records), key=lambda one: one.epoch)
     print(
         f'  {variant.name}: {timing.epoch:.1f} s an epoch, {timing.validation:.1f} s a validation, '
         f'{timing.overhead:.1f} s around them'

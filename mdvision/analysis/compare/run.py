@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,8 +100,11 @@ class Slots:
         return ['--threads', str(self.threads)] if self.threads else []
 
 
-def run_all(runs: Sequence[Run], slots: Slots) -> None:
+def run_all(runs: Sequence[Run], slots: Slots, check: Callable[[Run], object] | None = None) -> None:
     """Train what is not finished yet.
+
+    Args:
+        check: called with every run that has finished; what it raises ends the others too.
 
     Raises:
         UserError: a training failed; the others that were under way are stopped, and continued next time.
@@ -128,6 +131,8 @@ def run_all(runs: Sequence[Run], slots: Slots) -> None:
                     raise UserError(_describe_failure(run, process.returncode))
                 took = datetime.timedelta(seconds=round(time.time() - started))
                 print(f'[{number}/{len(runs)}] {run.title}: finished in {took}')
+                if check is not None:
+                    check(run)
     finally:
         for process, *_ in active.values():
             process.terminate()

@@ -77,14 +77,24 @@ def _free(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
+def _half_of(wrapper: dict) -> torch.dtype | None:
+    """In what the forward pass of a training computes; None for float32."""
+    kind = str(wrapper.get('type'))
+    if 'BFloat16' in kind:
+        return torch.bfloat16
+    if 'Amp' not in kind:
+        return None
+    dtype = wrapper.get('dtype') or torch.float16
+    return getattr(torch, dtype) if isinstance(dtype, str) else dtype
+
+
 class _Step:
     """A training step of one model, without the optimiser and without the data."""
 
     def __init__(self, cfg: Config, image: Sequence[int], device: torch.device):
         self.scope = cfg.get('default_scope') or 'mmengine'
         self.batch, self.device = batch_of(cfg), device
-        wrapper = str((cfg.get('optim_wrapper') or {}).get('type'))
-        self.half = torch.float16 if 'Amp' in wrapper else torch.bfloat16 if 'BFloat16' in wrapper else None
+        self.half = _half_of(cfg.get('optim_wrapper') or {})
         self.benchmark = bool((cfg.get('env_cfg') or {}).get('cudnn_benchmark'))
         init_default_scope(self.scope)
         self.model: nn.Module = MODELS.build(copy.deepcopy(cfg.model)).train()

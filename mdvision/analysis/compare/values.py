@@ -5,19 +5,11 @@ from collections.abc import Sequence
 
 from mdvision.analysis.curves import HEADLINES
 from mdvision.errors import UserError, did_you_mean
+from mdvision.evaluation.direction import is_lower_better
 
 from .run import Run
 
 __all__ = ['is_lower_better', 'metric_of', 'value_of']
-
-# Parts of names of metrics of which less is better; all others are taken to be better when higher.
-_LOWER = ('loss', 'error', 'mae', 'mse', 'rmse', 'perplexity', 'nll', 'ece', 'miss_rate')
-
-
-def is_lower_better(metric: str) -> bool:
-    """By its name."""
-    parts = metric.lower().replace('/', '_').split('_')
-    return any(word in parts or word == metric.lower().rpartition('/')[2] for word in _LOWER)
 
 
 def metric_of(runs: Sequence[Run], asked: str | None) -> str:
@@ -48,8 +40,9 @@ def value_of(run: Run, metric: str, select: str, lower_is_better: bool) -> float
     """
     value = run.results()['metrics'][metric]
     if select == 'best':
-        found = [row[metric] for row in run.validations() if isinstance(row.get(metric), int | float)]
-        found = [number for number in found if math.isfinite(number)]
+        # A loss has another name in the log, so that no chart mixes it with the training's.
+        logged = [row.get(metric, row.get(f'val/{metric}')) for row in run.validations()]
+        found = [number for number in logged if isinstance(number, int | float) and math.isfinite(number)]
         value = (min(found) if lower_is_better else max(found)) if found else None
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(
