@@ -65,8 +65,8 @@ def train_until_told_to_stop(runner: Runner) -> None:
 class _StopHook(Hook):
     """Watches for the signal where a run may stop: after an update, an epoch, a validation batch.
 
-    With gradient accumulation an update is that of several iterations; between two updates there are
-    gradients that no checkpoint holds.
+    With gradient accumulation an update is that of several iterations; between two updates each process has
+    gradients of its own.
     """
 
     priority = 'LOWEST'
@@ -127,7 +127,7 @@ class _StopHook(Hook):
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         # Here no process waits for another, and all of them have the same weights.
-        if self.is_told(runner, runner.iter) and _is_updated(runner, runner.iter):
+        if self.is_told(runner, runner.iter):
             self.stop(runner)
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:

@@ -105,6 +105,15 @@ _HEADLINES = {
 
 
 def _last_validation(runner: Runner) -> dict[str, float]:
+    """Of the weights that the training ended with; none where an earlier validation was the last."""
+    validated = getattr(runner.train_loop, 'position', {}).get('validated', runner.iter)
+    if validated != runner.iter:
+        before = f'after iteration {validated}' if validated else 'never'
+        say(
+            f'note: the last validation was {before}, the training ended after {runner.iter}: results.json '
+            'has no metrics (train_cfg.val_interval and val_begin say when to validate)'
+        )
+        return {}
     scalars = runner.message_hub.log_scalars
     return {
         name.removeprefix('val/'): buffer.current()

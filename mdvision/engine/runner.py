@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from mdvision.console import ConsoleFilter, say
 from mdvision.errors import UserError
 
+from .accumulation import PendingGradientsHook
 from .bad_images import BadImagesHook
 from .checkpoint import load_backbone, load_weights, read_checkpoint
 from .csv_log import CsvLogHook
@@ -117,6 +118,7 @@ class Runner(PatientRunner):
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(CsvLogHook())
         self.register_hook(BadImagesHook())
+        self.register_hook(PendingGradientsHook())
         self.register_hook(SettingsHook())
         self.register_hook(DivergenceHook())
 

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from mdvision.errors import UserError, did_you_mean
 
+from .accumulation import share_pending_gradients
 from .loops import EpochLoop, IterLoop
 from .run_files import INTERRUPTED
 
@@ -63,6 +64,7 @@ class CheckpointHook(HostHook):
             # mmengine deletes nothing for a step that is already in its list.
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        share_pending_gradients(runner)
         due = getattr(runner.train_loop, 'position', {}).get('validate_first')
         self._before_validation = (step, dict(meta)) if due else None
         super()._save_checkpoint_with_step(runner, step, meta)
@@ -86,9 +88,14 @@ class CheckpointHook(HostHook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
         """Save the best, and the checkpoint of this position again, which now knows of the validation."""
-        if isinstance(runner._train_loop, EpochLoop | IterLoop):
-            runner.train_loop.validated()
+        if not isinstance(runner._train_loop, EpochLoop | IterLoop):
+            super().after_val_epoch(runner, metrics)
+            return
+        runner.train_loop.validated()
+        # Without one mmengine does not write it again for each new best, at any iteration.
+        last, self.last_ckpt = self.last_ckpt, None
         super().after_val_epoch(runner, metrics)
+        self.last_ckpt = last
         if self._before_validation:
             self._save_checkpoint_with_step(runner, *self._before_validation)
 
