@@ -16,6 +16,8 @@ __all__ = ['allow_code_in_checkpoints', 'code_allowed', 'origin_of_text', 'unpic
 
 _HISTORY_METHODS = {'current', 'max', 'min', 'mean'}
 
+_NUMBERS = {'b1', 'f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8'}
+
 _code_allowed = False
 # In torch's messages, what a file asks for.
 _ASKED = re.compile(r"GLOBAL ([\w.]+)|unrecognized function <?(?:\w+ )?([\w.]+)|got <class '([\w.]+)")
@@ -63,7 +65,9 @@ def unpickle(file: Path, map_location=None) -> object:
     if _code_allowed:
         return torch.load(file, map_location=map_location, weights_only=False)
     try:
-        with torch.serialization.safe_globals(_safe_globals()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_safe_globals()):
+            # Of damaged files, such as that a pickle has the protocol 87.
+            warnings.simplefilter('ignore')
             content = torch.load(file, map_location=map_location, weights_only=True)
     except UserError:
         raise
@@ -81,17 +85,49 @@ def _restricted_getattr(obj, name: str):
     raise UserError(f'it asks for {obj!r}.{name}, which no genuine checkpoint does: nothing was executed')
 
 
+class _Number:
+    """What a file names as ``numpy.dtype``: a plain kind of number, in a byte order.
+
+    The real one takes any state from a file, one that makes numbers into addresses too.
+    """
+
+    def __init__(self, name: str, *_):
+        if name not in _NUMBERS:
+            raise UserError(f'it asks for arrays of {name!r}, which no genuine checkpoint does')
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder({'>': '>', '<': '<'}.get(state[1], '='))
+
+
+class _Array(np.ndarray):
+    """What a file names as ``numpy.ndarray``; it is saved again as a plain one."""
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, number, fortran, content = state
+        super().__setstate__((version, shape, number.dtype, fortran, content))
+
+    def __reduce__(self) -> tuple:
+        return self.view(np.ndarray).__reduce__()
+
+
+def _empty_array(*_) -> _Array:
+    return _Array((0,), np.int8)
+
+
+def _scalar(number: _Number, content: bytes) -> np.generic:
+    return np.frombuffer(content, number.dtype)[0]
+
+
 def _safe_globals() -> list:
-    dtypes = [type(np.dtype(t)) for t in (np.float64, np.float32, np.int64, np.int32, np.bool_, np.uint8)]
-    arrays = (np._core.multiarray._reconstruct, np._core.multiarray.scalar)
+    # The names of now, and those in files of before numpy 2.
+    modules = ('numpy._core.multiarray', 'numpy.core.multiarray')
     return [
         HistoryBuffer,
-        *arrays,
-        # The names these had before numpy 2, in files of that time.
-        *((function, f'numpy.core.multiarray.{function.__name__}') for function in arrays),
-        np.ndarray,
-        np.dtype,
-        *dtypes,
+        (_Number, 'numpy.dtype'),
+        (_Array, 'numpy.ndarray'),
+        *((_empty_array, f'{module}._reconstruct') for module in modules),
+        *((_scalar, f'{module}.scalar') for module in modules),
         (_restricted_getattr, 'builtins.getattr'),
     ]
 

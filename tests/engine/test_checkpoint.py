@@ -4,6 +4,7 @@ import random
 import zipfile
 from argparse import Namespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -37,6 +38,46 @@ def test_a_genuine_checkpoint_is_read(path):
     torch.save(dict(state_dict=net().state_dict(), message_hub=dict(log=history), meta=dict(epoch=1)), path)
     checkpoint = read_checkpoint(str(path))
     assert checkpoint['message_hub']['log'].mean() == 1.5
+
+
+@pytest.mark.fault('6.5')
+def test_numbers_of_numpy_are_read_and_saved_again_as_they_were(path):
+    big = np.arange(6, dtype='>f4').reshape(2, 3)
+    numbers = dict(one=np.float64(0.5), yes=np.bool_(True), big=big, fortran=np.asfortranarray(big))
+    torch.save(dict(state_dict=net().state_dict(), message_hub=numbers), path)
+    for _ in range(2):
+        read = read_checkpoint(str(path))
+        hub = read['message_hub']
+        assert (hub['one'], hub['yes'], type(hub['one'])) == (0.5, True, np.float64)
+        assert np.array_equal(hub['big'], big)
+        assert np.array_equal(hub['fortran'], big)
+        torch.save(read, path)
+    assert type(torch.load(path, weights_only=False)['message_hub']['big']) is np.ndarray
+
+
+@pytest.mark.fault('6.4')
+def test_an_array_of_addresses_is_refused(path):
+    """numpy takes any description of an array from a file; one of objects is an array of addresses."""
+
+    class Addresses:
+        def __reduce__(self):
+            return np.dtype, ('O8',)
+
+    torch.save(dict(state_dict=net().state_dict(), extra=Addresses()), path)
+    with pytest.raises(UserError, match=r"asks for arrays of 'O8', which no genuine checkpoint does"):
+        read_checkpoint(str(path))
+
+
+@pytest.mark.fault('6.7')
+def test_a_size_in_the_table_of_contents_is_compared(path):
+    """Found by damaging files at random: torch read memory beyond the member into the weights."""
+    torch.save(dict(a=torch.zeros(4)), path)
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b'epoch_1/data/0') - 46  # a header of 46 bytes stands before the name
+    content[entry + 20 : entry + 24] = (1 << 20).to_bytes(4, 'little')
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r'cannot be read: .*epoch_1/data/0'):
+        read_checkpoint(str(path))
 
 
 @pytest.mark.fault('6.11')
