@@ -5,7 +5,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook'),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # The best checkpoint and the last two.
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, rule='greater'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 env_cfg = dict(

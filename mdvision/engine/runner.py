@@ -80,15 +80,15 @@ class Runner(PatientRunner):
         return logger
 
     def build_log_processor(self, log_processor):
-        if isinstance(log_processor, dict) and log_processor.get('type', 'LogProcessor') == 'LogProcessor':
+        if isinstance(log_processor, dict) and _host_name(log_processor) in ('LogProcessor', None):
             settings = {k: v for k, v in log_processor.items() if k not in ('type', '_scope_')}
             return ProgressLog(**settings)
         return super().build_log_processor(log_processor)
 
     def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
         ours = dict(CheckpointHook=CheckpointHook, LoggerHook=LoggerHook)
-        if isinstance(hook, dict) and hook.get('type') in ours:
-            hook = dict(hook, type=ours[hook['type']])
+        if isinstance(hook, dict) and _host_name(hook) in ours:
+            hook = dict(hook, type=ours[_host_name(hook)])
         super().register_hook(hook, priority)
 
     @staticmethod
@@ -109,9 +109,11 @@ class Runner(PatientRunner):
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         if isinstance(loop, dict):
             loop = dict(loop)
-            kind = loop.pop('type', None) or ('Epoch' if loop.pop('by_epoch') else 'Iter') + 'BasedTrainLoop'
+            loop.setdefault('type', None)
+            if loop['type'] is None:
+                loop['type'] = 'EpochBasedTrainLoop' if loop.pop('by_epoch') else 'IterBasedTrainLoop'
             ours = dict(EpochBasedTrainLoop=EpochLoop, IterBasedTrainLoop=IterLoop)
-            loop['type'] = ours.get(kind.removeprefix('mmengine.') if isinstance(kind, str) else kind, kind)
+            loop['type'] = ours.get(_host_name(loop), loop['type'])
         return super().build_train_loop(loop)
 
     def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
@@ -254,3 +256,16 @@ class Runner(PatientRunner):
                     f'Checkpoint {filename} was trained on the classes {tuple(trained)}, the data set of the '
                     f'config has {tuple(classes)}: names and order must be the same, or every label is wrong.'
                 )
+
+
+def _host_name(part: dict) -> str | None:
+    """The name of the class that a part of the config asks for; as it is written where it is not mmengine's.
+
+    ``'CheckpointHook'``, ``'mmengine.CheckpointHook'`` and the class itself are the same, and so is the name
+    with the prefix of a host, whose registry looks for it in mmengine's.
+    """
+    kind = part.get('type')
+    if isinstance(kind, type):
+        return kind.__name__ if kind.__module__.startswith('mmengine.') else None
+    scope, _, name = (kind or '').rpartition('.')
+    return name if name and scope in ('', 'mmengine', 'mmdet', 'mmpretrain') else kind

@@ -9,7 +9,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as HostHook
 from mmengine.runner import Runner
 
+from mdvision.console import say
 from mdvision.errors import UserError, did_you_mean
+from mdvision.evaluation.direction import is_lower_better
 
 from .accumulation import share_pending_gradients
 from .loops import EpochLoop, IterLoop
@@ -39,12 +41,31 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _rule(metric: str) -> str | None:
+    """Whether less or more of a metric is better, by its name.
+
+    Raises:
+        UserError: a name that does not tell.
+    """
+    if metric == 'auto':  # the first that the first validation gives
+        return None
+    lower = is_lower_better(metric)
+    if lower is None:
+        raise UserError(
+            f'default_hooks.checkpoint.save_best={metric!r}: the name does not tell whether more or less is '
+            "better. Say so: default_hooks.checkpoint.rule='greater' or 'less'."
+        )
+    return 'less' if lower else 'greater'
+
+
 class CheckpointHook(HostHook):
     """mmengine's hook, with four differences.
 
     * An outdated or outdone checkpoint is deleted when its successor is complete, not before.
     * A misspelt argument is an error at the start; mmengine keeps it for the first saving.
-    * A ``save_best`` that no metric has names the metrics that there are.
+    * A ``save_best`` that no metric has names the metrics that there are; whether more or less of it is
+      better follows from its name.
+    * Checkpoints are deleted in the folder of the run only.
     * The checkpoint before a validation is written again after it. Before that it says that the validation
       is due, so that a run which is killed in it makes up for it.
     """
@@ -54,6 +75,14 @@ class CheckpointHook(HostHook):
         known = set(inspect.signature(HostHook.__init__).parameters)
         for name in self.args:
             raise UserError(f'CheckpointHook has no argument {name!r}.{did_you_mean(name, known)}')
+        usual = 'epoch_{}.pth' if self.by_epoch else 'iter_{}.pth'
+        for name, given in (('out_dir', self.out_dir), ('filename_tmpl', self.filename_tmpl)):
+            if given not in (None, usual):
+                raise UserError(
+                    f'default_hooks.checkpoint.{name}={given!r}: checkpoints are {usual} in the work dir, '
+                    'where --resume finds them and the next run sets them aside. Leave it out, and give the '
+                    'whole run another folder with --work-dir.'
+                )
         self._before_validation: tuple[int, dict] | None = None  # what was saved, if a validation is due
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
@@ -73,7 +102,14 @@ class CheckpointHook(HostHook):
         # There is a newer checkpoint now.
         self._delete(str(Path(runner.work_dir) / INTERRUPTED))
 
+    def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
+        """mmengine's, with the rule of a metric by its name where the config gives none."""
+        rules = rules * len(key_indicators) if len(rules) == 1 else rules
+        pairs = zip(rules, key_indicators, strict=True)
+        super()._init_rule([rule or _rule(name) for rule, name in pairs], key_indicators)
+
     def before_train(self, runner: Runner) -> None:
+        self._map_best_paths(runner)
         super().before_train(runner)
         if getattr(runner.train_loop, 'position', {}).get('validate_first'):
             # The checkpoint that is resumed; after the validation it is written as it would have been.
@@ -118,6 +154,22 @@ class CheckpointHook(HostHook):
         for key, path in before.items():
             if path and after[key] and path != after[key]:
                 self._delete(path)
+
+    def _map_best_paths(self, runner: Runner) -> None:
+        """The best checkpoint of a resumed run is the file of that name in this folder, or there is none.
+
+        What is stored is a whole path, which may lead into the folder of another run: that whose checkpoint
+        was resumed, or which was copied. Without the file the best is looked for anew.
+        """
+        stored = runner.message_hub.runtime_info
+        for key in [key for key in stored if key == 'best_ckpt' or key.startswith('best_ckpt_')]:
+            name = Path(stored[key]).name
+            if (Path(runner.work_dir) / name).is_file():
+                runner.message_hub.update_info(key, str(Path(runner.work_dir) / name))
+                continue
+            stored.pop(key)
+            stored.pop(key.replace('best_ckpt', 'best_score'), None)
+            say(f'note: {name} is not in {runner.work_dir}; the best checkpoint is looked for anew')
 
     def _best_paths(self) -> dict[str, str | None]:
         if len(self.key_indicators) == 1:

@@ -87,6 +87,7 @@ def test_gradients_that_are_summed_count_in_the_learning_rate(tmp_path):
     assert runner.optim_wrapper.get_lr()['lr'] == [pytest.approx(0.02)]
 
 
+@pytest.mark.fault('4.5', '4.6')
 def test_old_checkpoints_go_when_the_new_one_is_there(tmp_path, monkeypatch):
     """Before each file appears, the ones it succeeds are still there."""
     before = {}
@@ -129,6 +130,7 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.fault('3.3', '3.4')
 def test_arguments_of_the_checkpoint_hook_are_checked_at_the_start(tmp_path):
     with pytest.raises(UserError, match=r"'max_keep_ckpt'\. Did you mean 'max_keep_ckpts'"):
         make_runner(tmp_path, checkpoint=dict(max_keep_ckpt=1))
@@ -184,6 +186,28 @@ def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path, where):
     assert [row['iter'] for row in read_rows(tmp_path / 'run' / 'metrics.csv') if row['phase'] == 'val'] == [
         '8'
     ]
+
+
+@pytest.mark.fault('D40')
+@pytest.mark.parametrize('prefix', ['', 'mmengine.', 'mmdet.'])
+def test_what_is_ours_is_ours_under_every_name(tmp_path, prefix):
+    import mmengine.hooks
+    import mmengine.runner
+
+    for name in ('EpochBasedTrainLoop', 'IterBasedTrainLoop'):
+        length = dict(max_epochs=1) if name.startswith('Epoch') else dict(max_iters=4)
+        for kind in (prefix + name, getattr(mmengine.runner, name)):
+            checkpoint = prefix + 'CheckpointHook' if isinstance(kind, str) else mmengine.hooks.CheckpointHook
+            runner = make_runner(
+                tmp_path,
+                train_cfg=dict(type=kind, **length),
+                checkpoint=dict(type=checkpoint),
+                log_processor=dict(type=prefix + 'LogProcessor'),
+            )
+            assert type(runner.build_train_loop(runner._train_loop)).__module__ == 'mdvision.engine.loops'
+            assert any(type(hook) is saving.CheckpointHook for hook in runner.hooks)
+            assert not any(type(hook) is mmengine.hooks.CheckpointHook for hook in runner.hooks)
+            assert type(runner.log_processor) is progress.ProgressLog
 
 
 def test_averaged_weights_are_not_resumed_without_the_average(tmp_path):

@@ -35,7 +35,7 @@ def write_comparison(
         runs: for each variant, one a seed, all finished.
     """
     metric = metric_of([run for of_variant in runs for run in of_variant], args.metric)
-    lower = args.lower_is_better or is_lower_better(metric)
+    lower = args.lower_is_better or bool(is_lower_better(metric))
     values = [tuple(value_of(run, metric, args.select, lower) for run in of_variant) for of_variant in runs]
     costs = costs_of(folder, variants, configs, keys, not args.no_speed)
     rows = [
