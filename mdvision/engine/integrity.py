@@ -16,6 +16,7 @@ from mdvision.errors import UserError
 __all__ = ['check_whole', 'seal']
 
 _DIGITS = 64
+_FOLDER = 0x10  # among the attributes of a member
 _MARK = b'mdvision sha256 '
 # The end of a zip archive: this mark, 16 bytes, the length of the comment in two bytes, the comment.
 _START, _END, _END_SIZE, _LONGEST_COMMENT = b'PK\x03\x04', b'PK\x05\x06', 22, 65535
@@ -66,17 +67,20 @@ def check_whole(path: Path) -> None:
             return
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip() or _wrong_size(archive)
+            damaged = archive.testzip() or _unlike_torch(archive)
     except Exception as error:  # whatever a table of contents that makes no sense leads to
-        raise UserError(f'its table of contents is damaged ({type(error).__name__}: {error})') from error
+        raise UserError(f'its table of contents is damaged ({type(error).__name__})') from error
     if damaged:
-        raise UserError(f'the check sum of {damaged} in it is not that of its bytes')
+        raise UserError(f'{damaged!r:.60} in it is damaged: check sum, size or kind is not that of its bytes')
 
 
-def _wrong_size(archive: zipfile.ZipFile) -> str | None:
-    """A member with two sizes: zipfile goes by one, torch by the other, into memory that is not its own."""
-    stored = (member for member in archive.infolist() if member.compress_type == zipfile.ZIP_STORED)
-    return next((member.filename for member in stored if member.compress_size != member.file_size), None)
+def _unlike_torch(archive: zipfile.ZipFile) -> str | None:
+    """A member that zipfile reads and torch does not, so that a tensor gets whatever is in the memory."""
+    for member in archive.infolist():
+        sizes_differ = member.compress_size != member.file_size
+        if (member.compress_type == zipfile.ZIP_STORED and sizes_differ) or member.external_attr & _FOLDER:
+            return member.filename
+    return None
 
 
 def _digest(file: BinaryIO, size: int) -> bytes:

@@ -69,15 +69,26 @@ def test_an_array_of_addresses_is_refused(path):
 
 
 @pytest.mark.fault('6.7')
-def test_a_size_in_the_table_of_contents_is_compared(path):
-    """Found by damaging files at random: torch read memory beyond the member into the weights."""
+@pytest.mark.parametrize('place, content', [(20, 1 << 20), (38, 0x10)], ids=['size', 'folder'])
+def test_an_entry_that_torch_reads_otherwise_is_damaged(path, place, content):
+    """Found by damaging files at random: torch took the weights from memory that held something else."""
     torch.save(dict(a=torch.zeros(4)), path)
-    content = bytearray(path.read_bytes())
-    entry = content.rindex(b'epoch_1/data/0') - 46  # a header of 46 bytes stands before the name
-    content[entry + 20 : entry + 24] = (1 << 20).to_bytes(4, 'little')
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r'cannot be read: .*epoch_1/data/0'):
+    damaged = bytearray(path.read_bytes())
+    entry = damaged.rindex(b'epoch_1/data/0') - 46  # a header of 46 bytes stands before the name
+    damaged[entry + place : entry + place + 4] = content.to_bytes(4, 'little')
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match=r"cannot be read: 'epoch_1/data/0' in it is damaged"):
         read_checkpoint(str(path))
+
+
+@pytest.mark.fault('6.7')
+def test_the_name_of_a_damaged_member_is_printable(path):
+    torch.save(dict(a=torch.zeros(4)), path)
+    content = path.read_bytes().replace(b'epoch_1/data/0', b'epoch_1/\x1b[1mA0')
+    path.write_bytes(content[:-1000].replace(bytes(16), b'\x01' * 16) + content[-1000:])
+    with pytest.raises(UserError, match=r'cannot be read') as error:
+        read_checkpoint(str(path))
+    assert str(error.value).isprintable()
 
 
 @pytest.mark.fault('6.11')
@@ -180,11 +191,7 @@ def test_changed_weights_are_found(path, sealed):
     at = content.index(net(256)[1].running_var.numpy().tobytes())  # 256 ones
     content[at + 64 : at + 128] = bytes(64)
     path.write_bytes(content)
-    reason = (
-        r'not those that were written \(SHA-256\)'
-        if sealed
-        else r'check sum of epoch_1/data/\d+ in it is not'
-    )
+    reason = r'not those that were written \(SHA-256\)' if sealed else r"'epoch_1/data/\d+' in it is damaged"
     with pytest.raises(UserError, match=reason):
         read_checkpoint(str(path))
 

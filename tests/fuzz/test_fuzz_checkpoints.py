@@ -206,6 +206,14 @@ def damage_and_read(numbers: range, whole: Path, folder: Path) -> dict[str, int]
     return outcomes
 
 
+@pytest.mark.fault('6.7')
+def test_damages_that_were_once_missed(whole, tmp_path, monkeypatch):
+    """Of 12,000 damages to files of another program, those read wrongly or described in raw bytes."""
+    monkeypatch.chdir(tmp_path)
+    for number in (7733, 8285, 17933, 21245, 24413):
+        assert damage_and_read(range(number, number + 1), whole, tmp_path)['refused'] == 1
+
+
 @pytest.mark.fault('6.6', '6.7', 'd')
 def test_fifty_damaged_checkpoints(whole, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
