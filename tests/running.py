@@ -12,6 +12,7 @@ ENVIRONMENT = {
     'MPLBACKEND': 'Agg',
     'CUDA_VISIBLE_DEVICES': '',
     'PYTHON': sys.executable,
+    'PYTHONPATH': str(ROOT),
 }
 
 

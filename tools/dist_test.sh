@@ -6,4 +6,4 @@ if [ $# -lt 3 ]; then
     echo "usage: $0 CONFIG CHECKPOINT PROCESSES [arguments of test.py]" >&2
     exit 2
 fi
-exec "$(dirname "$0")/dist_run.sh" test.py "$3" "$1" "$2" "${@:4}"
+exec "${PYTHON:-python}" "$(dirname "$0")/dist_run.py" test.py "$3" "$1" "$2" "${@:4}"

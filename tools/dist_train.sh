@@ -8,4 +8,4 @@ if [ $# -lt 2 ]; then
     echo "usage: $0 CONFIG PROCESSES [arguments of train.py]" >&2
     exit 2
 fi
-exec "$(dirname "$0")/dist_run.sh" train.py "$2" "$1" "${@:3}"
+exec "${PYTHON:-python}" "$(dirname "$0")/dist_run.py" train.py "$2" "$1" "${@:3}"

@@ -3,6 +3,7 @@
 import atexit
 import datetime
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -10,10 +11,14 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.dist import init_dist
+from torch import nn
 
 from mdvision.errors import UserError
 
 __all__ = ['finish_distributed', 'launcher_of', 'leave', 'local_processes', 'prepare_distributed']
+
+# Seconds that a process waits for the others where the config does not say.
+_TIMEOUT = 600
 
 
 def launcher_of(choice: str) -> str:
@@ -37,32 +42,66 @@ def local_processes(launcher: str) -> int:
     return 1 if launcher == 'none' else int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
 
 
-def prepare_distributed(cfg: Config, launcher: str, on_gpu: bool, timeout_minutes: float = 10) -> None:
+def prepare_distributed(cfg: Config, launcher: str, on_gpu: bool) -> None:
     """Set the config up for several processes and start the process group.
 
     It is started here and not in mmengine's runner, which leaves a running group alone: what comes
     before the runner must know which process it is, and mmengine asks for a CUDA device on CPU too.
+
+    ``env_cfg.dist_cfg.timeout`` is how many seconds a process waits for the others, 600 by default.
     """
     cfg.launcher = launcher
     if launcher == 'none':
         return
     # Batch-norm statistics differ from process to process; average them before they are used.
-    cfg.setdefault('custom_hooks', []).append(dict(type='mmengine.SyncBuffersHook'))
-    timeout = datetime.timedelta(minutes=timeout_minutes)
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='mmengine.SyncBuffersHook')]
+    timeout = _timeout(cfg)
     if on_gpu:
         if local_processes(launcher) > torch.cuda.device_count():
             raise UserError(
                 f'{local_processes(launcher)} processes were asked for, but this machine has '
                 f'{torch.cuda.device_count()} GPUs: one process a GPU. Use --device cpu for CPU processes.'
             )
-        init_dist(launcher, backend='nccl', timeout=int(timeout.total_seconds()))
+        init_dist(launcher, backend='nccl', timeout=timeout.total_seconds())
         return
     if launcher != 'pytorch':
         raise UserError(f'--launcher {launcher} needs GPUs; on CPU use --launcher pytorch.')
-    dist.init_process_group('gloo', timeout=timeout)
+    try:
+        dist.init_process_group('gloo', timeout=timeout)
+    except dist.DistNetworkError as error:
+        if 'EADDRINUSE' not in str(error):
+            raise
+        raise UserError(
+            f'The port {os.environ.get("MASTER_PORT")}, where the processes are to meet, is in use. Choose '
+            'another with the variable PORT (torchrun: --master-port), or leave it out on one machine.'
+        ) from error
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
     wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
     cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
+
+
+def _timeout(cfg: Config) -> datetime.timedelta:
+    seconds = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout', _TIMEOUT)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise UserError(f'env_cfg.dist_cfg.timeout: expected seconds, a number above 0, got {seconds!r}.')
+    return datetime.timedelta(seconds=seconds)
+
+
+def raise_unused_parameters(model: nn.Module, error: Exception) -> None:
+    """Raise a UserError with the names of the parameters whose gradients all processes wait for in vain.
+
+    torch gives their numbers, in the iteration after the one in which they had none.
+    """
+    found = re.search(r'did not receive grad for rank \d+: ([\d ]+)', str(error))
+    if found is None:
+        return
+    names = [name for name, value in model.module.named_parameters() if value.requires_grad]
+    unused = [names[int(number)] for number in found[1].split()]
+    raise UserError(
+        f'The loss does not depend on {len(unused)} parameters: {", ".join(unused[:12])}'
+        f'{", ..." if len(unused) > 12 else ""}. Several processes then wait for their gradients. Take these '
+        'parts out of the model or freeze them, or write find_unused_parameters = True in the config.'
+    ) from error
 
 
 def finish_distributed() -> None:

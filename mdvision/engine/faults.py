@@ -12,11 +12,10 @@ from mmengine.logging import MMLogger
 from mdvision.console import outlive_readers, quiet_third_parties
 from mdvision.errors import UserError
 
-from .bad_images import TooManyBadImagesError
 from .distributed import finish_distributed
-from .divergence import DivergedError
 from .fault_places import explain
 from .interruption import Interrupted
+from .peers import announce_end, describe_lost, says_it_first
 from .signals import ending_at_once
 
 __all__ = ['run']
@@ -33,9 +32,9 @@ def run(command: Callable[[argparse.Namespace], None], args: argparse.Namespace)
     except UserError as error:
         if args.debug:
             raise
-        # A fault of the input is the same in every process: one of them speaks.
-        if os.environ.get('RANK', '0') == '0' or isinstance(error, DivergedError | TooManyBadImagesError):
+        if says_it_first(str(error)):
             _complain(str(error))
+        announce_end('error')
         return 1
     except Interrupted as stopped:
         return 128 + stopped.signal  # as a shell reports a process that such a signal ended
@@ -47,7 +46,12 @@ def run(command: Callable[[argparse.Namespace], None], args: argparse.Namespace)
     except Exception as error:
         if args.debug:
             raise
-        _complain(_describe(error))
+        if lost := describe_lost(error):
+            _note_traceback()
+            _complain(lost + ' Continue with --resume.' * hasattr(args, 'resume'))
+        else:
+            _complain(_describe(error))
+            announce_end('error')
         return 1
     return 0
 
@@ -57,8 +61,12 @@ def _complain(text: str) -> None:
     print(f'\nError{process}: {text}', file=sys.stderr, flush=True)
 
 
-def _describe(error: Exception) -> str:
-    """What went wrong and where; the traceback goes to the log file of the run, if there is one."""
+def _note_traceback() -> None:
     if MMLogger._instance_dict:
         MMLogger.get_current_instance().info(traceback.format_exc())
+
+
+def _describe(error: Exception) -> str:
+    """What went wrong and where; the traceback goes to the log file of the run, if there is one."""
+    _note_traceback()
     return explain(error)

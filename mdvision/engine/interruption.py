@@ -1,7 +1,6 @@
 """Stopping a training that is told to, without losing what was trained."""
 
 import contextlib
-import datetime
 import math
 import os
 import signal
@@ -17,6 +16,8 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mdvision.console import say
 
+from .distributed import raise_unused_parameters
+from .peers import ask_store
 from .run_files import INTERRUPTED
 from .signals import STOP_SIGNALS, ToldToStop, handling
 
@@ -58,6 +59,7 @@ def train_until_told_to_stop(runner: Runner) -> None:
             with contextlib.suppress(RuntimeError):
                 hook.is_told(runner, runner.iter)
             if hook.signal is None or hook.in_iteration:
+                raise_unused_parameters(runner.model, error)
                 raise
             hook.stop(runner)
 
@@ -75,6 +77,7 @@ class _StopHook(Hook):
         self.signal: int | None = None
         self.in_iteration = False
         self._told = 0.0
+        self._last = 0  # iteration that several processes have agreed on
         self._position: dict = {}
         self._validating = False
 
@@ -135,21 +138,19 @@ class _StopHook(Hook):
 
     def _may_stop(self, runner: Runner, done: int) -> bool:
         """Whether to stop after ``done`` iterations; several processes agree: none can go on alone."""
-        if not self.is_told(runner, done) or not _is_updated(runner, done):
-            return False
-        return get_world_size() == 1 or done >= int(_store().get(_STOP_KEY).split()[0])
+        return self.is_told(runner, done) and _is_updated(runner, done) and done >= self._last
 
     def is_told(self, runner: Runner, done: int) -> bool:
         """Whether this process has to stop, which it tells the others, or another one has."""
         if self.signal is None and getattr(runner, 'stop_because', None) is not None:
             self.signal = signal.SIGTERM  # the others stop as if by that
         if get_world_size() > 1:
-            if self.signal is not None:
-                # Another may be in the next update already; and beyond its end, when GPUs lag behind.
-                counts = _iterations_of_an_update(runner)
-                _store().compare_set(_STOP_KEY, '', f'{(done // counts + 2) * counts} {int(self.signal)}')
-            if _store().check([_STOP_KEY]):
-                self.signal = self.signal or int(_store().get(_STOP_KEY).split()[1])
+            # Another may be in the next update already; and beyond its end, when GPUs lag behind.
+            counts = _iterations_of_an_update(runner)
+            mine = self.signal and f'{(done // counts + 2) * counts} {int(self.signal)}'
+            if agreed := ask_store(lambda store: _agree(store, mine)):
+                self._last, number = map(int, agreed.split())
+                self.signal = self.signal or number
         return self.signal is not None
 
     def stop(self, runner: Runner) -> None:
@@ -179,8 +180,11 @@ def _is_updated(runner: Runner, done: int) -> bool:
     return done % _iterations_of_an_update(runner) == 0 or done == runner.max_iters
 
 
-def _store() -> dist.Store:
-    return dist.distributed_c10d._get_default_store()
+def _agree(store: dist.Store, mine: str | None) -> str | None:
+    """The first proposal that any process made, as all of them see it."""
+    if mine:
+        return store.compare_set(_STOP_KEY, '', mine).decode()
+    return store.get(_STOP_KEY).decode() if store.check([_STOP_KEY]) else None
 
 
 @contextlib.contextmanager
@@ -192,6 +196,6 @@ def _others_waiting() -> Iterator[None]:
         if get_world_size() > 1:
             with contextlib.suppress(RuntimeError):  # the process with the store may be gone
                 if is_main_process():
-                    _store().set(_SAVED_KEY, '1')
+                    ask_store(lambda store: store.set(_SAVED_KEY, '1'))
                 else:
-                    _store().wait([_SAVED_KEY], datetime.timedelta(minutes=10))
+                    ask_store(lambda store: store.wait([_SAVED_KEY]))

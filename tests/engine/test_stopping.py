@@ -19,7 +19,7 @@ from tests.engine import test_runs  # noqa: F401  registers SignalAt
 from tests.engine.toy import ToyData, make_runner
 from tests.running import ENVIRONMENT, ROOT
 
-COMMAND = [sys.executable, '-m', 'tests.engine.toy_process']
+COMMAND = [sys.executable, str(ROOT / 'tests/engine/toy_process.py')]
 
 
 def weights(path: Path) -> dict:

@@ -1,4 +1,4 @@
-"""The toy training as a command: ``python -m tests.engine.toy_process WORK_DIR [--counts 8] ...``."""
+"""The toy training as a command, of one process or of several."""
 
 import argparse
 import os
@@ -18,13 +18,13 @@ from tests.engine.toy import make_runner
 
 @HOOKS.register_module(force=True)
 class Slow(Hook):
-    """Makes each iteration of a process take time; ``wait`` seconds in the one with number ``at``."""
+    """Makes each iteration take time."""
 
-    def __init__(self, seconds: float, at: int = -1, wait: float = 0.0):
-        self.seconds, self.at, self.wait = seconds, at, wait
+    def __init__(self, seconds: float):
+        self.seconds = seconds
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        time.sleep(self.wait if runner.iter == self.at else self.seconds)
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        time.sleep(self.seconds)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -72,7 +72,8 @@ if __name__ == '__main__':
     parser.add_argument('--workers', type=int, default=0)
     parser.add_argument('--seconds', type=float, default=0.0)
     parser.add_argument('--timeout', type=float)
-    parser.add_argument('--fail', type=int)
+    parser.add_argument('--fail', type=int, help='iteration in which process 1 fails')
+    parser.add_argument('--launcher')
     args = parser.parse_args()
     args.debug = False
     distributed.leave(faults.run(train, args))
