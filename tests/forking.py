@@ -25,8 +25,8 @@ def run_forked(function: Callable[[int], None], count: int = 2, seconds: float =
                     LOCAL_WORLD_SIZE=str(count), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port),
                 )  # fmt: skip
                 status = function(rank) or 0
-                if dist.is_initialized():
-                    dist.barrier()
+                if dist.is_initialized() and status == 0:
+                    dist.barrier()  # the first one has the store of all
             except BaseException:
                 traceback.print_exc()
             os._exit(status)

@@ -5,8 +5,11 @@ import argparse
 import itertools
 import os
 import re
+import sys
 
-__all__ = ['add_common_arguments', 'add_training_arguments', 'at_least', 'choose_device', 'keep_config']
+__all__ = [
+    'add_common_arguments', 'add_training_arguments', 'at_least', 'choose_device', 'keep_config', 'use_utf8',
+]  # fmt: skip
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,3 +112,13 @@ def choose_device(parser: argparse.ArgumentParser, device: str) -> None:
         os.environ['CUDA_VISIBLE_DEVICES'] = visible[index] if visible else match[1]
     elif device not in ('auto', 'cuda'):
         parser.error(f"--device: expected 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}")
+
+
+def use_utf8() -> None:
+    """Begin anew with file names in UTF-8, where a locale such as C has them in another encoding.
+
+    The files of a run have their names from the user, and the hosts and TensorBoard read and write them
+    as UTF-8.
+    """
+    if sys.getfilesystemencoding().lower() != 'utf-8':
+        os.execv(sys.executable, [sys.executable, '-X', 'utf8', *sys.argv])

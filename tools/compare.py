@@ -13,7 +13,7 @@ from pathlib import Path
 # The clone's own code, even where another mdvision is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _arguments import at_least, choose_device, keep_config
+from _arguments import at_least, choose_device, keep_config, use_utf8
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -61,6 +61,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == '__main__':
+    use_utf8()
     args = parse_args()
     from mdvision.analysis.compare import main as compare
     from mdvision.engine import faults

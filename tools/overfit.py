@@ -10,7 +10,7 @@ from pathlib import Path
 # The clone's own code, even where another mdvision is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from _arguments import at_least, choose_device
+from _arguments import at_least, choose_device, use_utf8
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -37,6 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == '__main__':
+    use_utf8()
     args = parse_args()
     from mdvision.engine import faults, overfit
 

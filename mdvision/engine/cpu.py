@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-__all__ = ['CpuPlan', 'available_cores', 'plan_cpu', 'set_workers']
+from mmengine.device import utils as device_utils
+
+__all__ = ['CpuPlan', 'available_cores', 'keep_to_cpu', 'plan_cpu', 'set_workers']
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,11 @@ class CpuPlan:
 
     threads: int
     workers: int
+
+
+def keep_to_cpu() -> None:
+    """Have the hosts' runners take the CPU also where they see another device, such as Apple's."""
+    device_utils.DEVICE = 'cpu'
 
 
 def available_cores() -> int:

@@ -1,7 +1,9 @@
 """metrics.csv: every number that a run logs, one row a log step, in a file that any program opens."""
 
+import contextlib
 import csv
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +66,7 @@ class CsvLogHook(Hook):
             self._columns += new
             self._write_all([*read_rows(self._path), row])
             return
-        with self._path.open('a', newline='', encoding='utf-8') as file:
+        with _named(self._path), self._path.open('a', newline='', encoding='utf-8') as file:
             csv.DictWriter(file, self._columns, restval='').writerow(row)
 
     def _begin(self) -> None:
@@ -74,11 +76,24 @@ class CsvLogHook(Hook):
 
     def _write_all(self, rows: list[dict]) -> None:
         temporary = self._path.with_suffix('.csv.tmp')
-        with temporary.open('w', newline='', encoding='utf-8') as file:
-            writer = csv.DictWriter(file, self._columns, restval='')
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(temporary, self._path)
+        try:
+            with _named(self._path), temporary.open('w', newline='', encoding='utf-8') as file:
+                writer = csv.DictWriter(file, self._columns, restval='')
+                writer.writeheader()
+                writer.writerows(rows)
+            os.replace(temporary, self._path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """The system does not say which file it was that could not be written."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -8,7 +8,13 @@ from typing import ClassVar
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, broadcast_object_list, get_world_size
+from mmengine.dist import (
+    all_gather_object,
+    barrier,
+    broadcast_object_list,
+    get_world_size,
+    is_main_process,
+)
 from mmengine.registry import DATASETS
 from torch.utils.data import DataLoader, Dataset
 
@@ -38,14 +44,15 @@ def dry_run(cfg: Config, min_match: float, check: Callable[[Runner], None]) -> N
     with tempfile.TemporaryDirectory(prefix='mdvision_dry_run_', ignore_cleanup_errors=True) as own:
         shared = [own]
         broadcast_object_list(shared)
-        folder = Path(shared[0])
+        # Another machine does not see the folder of the main process, and uses its own.
+        folder = Path(shared[0] if Path(shared[0]).is_dir() else own)
         part = 'two iterations, a batch of the validation, a checkpoint'
         try:
             runner = _build(shortened(cfg, folder, batches=2, until=1), part)
             runner.min_match = min_match
             check(runner)
             runner.train()
-            checkpoint = find_resumable(folder)
+            checkpoint = _written_by_the_main_process(folder)
             if checkpoint is None:
                 raise UserError('no checkpoint was written. Is there a CheckpointHook in default_hooks?')
             part = f'one iteration more, from {checkpoint.name}'
@@ -60,6 +67,22 @@ def dry_run(cfg: Config, min_match: float, check: Callable[[Runner], None]) -> N
         say(f'dry run passed: three iterations, two validations, a resumption; the last iteration took '
             f'{seconds:.2f} s{memory}')  # fmt: skip
         barrier()  # the folder is that of the main process
+
+
+def _written_by_the_main_process(folder: Path) -> Path | None:
+    """The checkpoint to go on from, in ``folder`` of each machine; None where there is none."""
+    written = find_resumable(folder) if is_main_process() else None
+    name = [written and written.name]
+    broadcast_object_list(name)
+    if name[0] is None:
+        return None
+    checkpoint = folder / name[0]
+    if not all(all_gather_object(checkpoint.is_file())):
+        content = [checkpoint.read_bytes() if is_main_process() else None]
+        broadcast_object_list(content)
+        if not checkpoint.is_file():
+            checkpoint.write_bytes(content[0])
+    return checkpoint
 
 
 def _build(cfg: Config, part: str) -> Runner:

@@ -1,11 +1,13 @@
 """Turning faults into one readable message, without a traceback unless it is asked for."""
 
 import argparse
+import contextlib
 import os
+import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mmengine.logging import MMLogger
 
@@ -14,6 +16,7 @@ from mdvision.errors import UserError
 
 from .distributed import finish_distributed
 from .fault_places import explain
+from .full_disk import describe_unwritable, quiet_chart_threads
 from .interruption import Interrupted
 from .peers import announce_end, describe_lost, says_it_first
 from .signals import ending_at_once
@@ -25,6 +28,7 @@ def run(command: Callable[[argparse.Namespace], None], args: argparse.Namespace)
     """Run ``command`` and turn faults into one readable message; returns the exit status."""
     outlive_readers()
     quiet_third_parties()
+    quiet_chart_threads()
     try:
         with ending_at_once():
             command(args)
@@ -46,14 +50,37 @@ def run(command: Callable[[argparse.Namespace], None], args: argparse.Namespace)
     except Exception as error:
         if args.debug:
             raise
-        if lost := describe_lost(error):
-            _note_traceback()
-            _complain(lost + ' Continue with --resume.' * hasattr(args, 'resume'))
-        else:
-            _complain(_describe(error))
-            announce_end('error')
+        with _undisturbed_by_workers():
+            _report(error, hasattr(args, 'resume'))
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def _undisturbed_by_workers() -> Iterator[None]:
+    """When a data worker has died, torch raises in the middle of whatever comes next, here the report."""
+    try:
+        before = signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    except (AttributeError, ValueError):  # Windows has none; and it is the main thread's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def _report(error: Exception, can_resume: bool) -> None:
+    resume = ' Continue with --resume.' * can_resume
+    if lost := describe_lost(error):
+        _note_traceback()
+        _complain(lost + resume)
+        return
+    if unwritable := describe_unwritable(error):
+        _complain(f'{unwritable} Make room.{resume}')
+    else:
+        _complain(_describe(error))
+    announce_end('error')
 
 
 def _complain(text: str) -> None:
@@ -66,7 +93,26 @@ def _note_traceback() -> None:
         MMLogger.get_current_instance().info(traceback.format_exc())
 
 
+def _as_in_the_worker(error: Exception) -> Exception:
+    """An error of a data worker without the traceback that torch makes its text."""
+    # The worker was killed while it handed over a batch.
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    if isinstance(error, OSError | EOFError) and last.endswith(
+        ('multiprocessing/connection.py', 'reductions.py')
+    ):
+        text = 'a data worker has ended; perhaps it was killed, as the system does when memory runs out'
+        return RuntimeError(f'{text} ({error})').with_traceback(error.__traceback__)
+    text = str(error.args[0]) if error.args else ''
+    found = re.fullmatch(r'Caught \w+ in (DataLoader worker process \d+)\.\n(.*)', text.strip(), re.DOTALL)
+    if found is None:
+        return error
+    # The line of the cause is the last one that is not indented and names an exception.
+    causes = re.findall(r'^(?:[\w.]+\.)?(\w+): (.*?)(?=^\S|\Z)', found[2], re.MULTILINE | re.DOTALL)
+    cause = f'{causes[-1][0]}: {causes[-1][1].strip()}' if causes else found[2].strip().splitlines()[-1]
+    return RuntimeError(f'{cause} (in {found[1]})').with_traceback(error.__traceback__)
+
+
 def _describe(error: Exception) -> str:
     """What went wrong and where; the traceback goes to the log file of the run, if there is one."""
     _note_traceback()
-    return explain(error)
+    return explain(_as_in_the_worker(error))

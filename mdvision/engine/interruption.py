@@ -15,8 +15,10 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mdvision.console import say
+from mdvision.errors import UserError
 
 from .distributed import raise_unused_parameters
+from .full_disk import describe_unwritable, naming_the_folder
 from .peers import ask_store
 from .run_files import INTERRUPTED
 from .signals import STOP_SIGNALS, ToldToStop, handling
@@ -46,9 +48,12 @@ def train_until_told_to_stop(runner: Runner) -> None:
     """
     hook = _StopHook()
     runner.register_hook(hook)
-    with hook.listening():
+    with hook.listening(), naming_the_folder(runner.work_dir):
         try:
             runner.train()
+            if runner.log_failure is not None:
+                unwritten = describe_unwritable(runner.log_failure)
+                say(f'note: {unwritten} The training is complete, its logs are not.')
         except Interrupted:
             raise
         except Exception as error:
@@ -115,13 +120,17 @@ class _StopHook(Hook):
         self._position = dict(epoch=runner.epoch, iter=done)
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         # The end of an epoch has steps of its own, after which it is over.
-        if self._may_stop(runner, done) and not (by_epoch and batch_idx + 1 == len(runner.train_dataloader)):
+        if by_epoch and batch_idx + 1 == len(runner.train_dataloader):
+            return
+        self._end_without_a_log(runner, done)
+        if self._may_stop(runner, done):
             self.stop(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             return
         self._position = dict(epoch=runner.epoch + 1, iter=runner.iter)
+        self._end_without_a_log(runner, runner.iter)
         if self._may_stop(runner, runner.iter):
             self.stop(runner)
 
@@ -129,6 +138,7 @@ class _StopHook(Hook):
         self._validating = True
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self._end_without_a_log(runner, runner.iter)
         # Here no process waits for another, and all of them have the same weights.
         if self.is_told(runner, runner.iter):
             self.stop(runner)
@@ -153,20 +163,36 @@ class _StopHook(Hook):
                 self.signal = self.signal or number
         return self.signal is not None
 
+    def _end_without_a_log(self, runner: Runner, done: int) -> None:
+        """End the run when its logs cannot be written, such as on a full disk; saved, if that is possible."""
+        if runner.log_failure is None or not _is_updated(runner, done):
+            return
+        try:
+            self._save(runner)
+        except UserError:
+            saved = f'Nor could {INTERRUPTED}. The checkpoints before it are as they were;'
+        else:
+            saved = f'The run was stopped after iteration {self._position["iter"]} and saved;'
+        text = describe_unwritable(runner.log_failure)
+        raise UserError(f'{text} {saved} make room and continue with --resume.') from runner.log_failure
+
     def stop(self, runner: Runner) -> None:
         """Save and leave."""
-        if self._validating:  # averaged weights are in the place of the trained ones
-            for hook in runner.hooks:
-                if isinstance(hook, EMAHook):
-                    hook.after_val_epoch(runner)
         # In a validation a process may come here alone: the main one may be waiting for its results.
         with contextlib.nullcontext() if self._validating else _others_waiting():
-            runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=dict(self._position))
+            self._save(runner)
         because = getattr(runner, 'stop_because', None)
         name = 'too many bad images' if because else signal.Signals(self.signal).name
         path = Path(runner.work_dir) / INTERRUPTED
         say(f'{name}: stopped after iteration {self._position["iter"]} and saved {path}; go on with --resume')
         raise because or Interrupted(self.signal)
+
+    def _save(self, runner: Runner) -> None:
+        if self._validating:  # averaged weights are in the place of the trained ones
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    hook.after_val_epoch(runner)
+        runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=dict(self._position))
 
 
 def _iterations_of_an_update(runner: Runner) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.device import is_cuda_available
+from mmengine.device import get_device, is_cuda_available
 
 import mdvision
 from mdvision.console import import_host, say
@@ -22,7 +22,7 @@ from .classes import fill_num_classes
 from .config_check import find_config_faults
 from .config_file import load_config
 from .config_values import find_missing_sections
-from .cpu import available_cores, plan_cpu, set_workers
+from .cpu import available_cores, keep_to_cpu, plan_cpu, set_workers
 from .data_checks import check_data, check_data_files, check_test_data
 from .distributed import launcher_of, local_processes, prepare_distributed
 from .dry_run import dry_run
@@ -130,6 +130,8 @@ def prepare(
     fill_num_classes(cfg)
     tell(check_data_files(cfg, splits))
     cfg.work_dir = str(args.work_dir or cfg.get('work_dir') or default_work_dir(args.config))
+    if args.device == 'cpu':
+        keep_to_cpu()
     on_gpu = is_cuda_available()
     if args.device not in ('auto', 'cpu') and not on_gpu:
         raise UserError(
@@ -145,7 +147,7 @@ def prepare(
     torch.set_num_threads(plan.threads)
     set_workers(loaders, plan)
     prepare_distributed(cfg, launcher, on_gpu)
-    device = torch.cuda.get_device_name() if on_gpu else 'CPU'
+    device = torch.cuda.get_device_name() if on_gpu else get_device().upper()
     return cfg, (
         f'{device}, {available_cores()} cores: {processes} process{"es" * (processes > 1)}, each with '
         f'{plan.threads} thread{"s" * (plan.threads > 1)} and {plan.workers} data workers'

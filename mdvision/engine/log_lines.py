@@ -3,6 +3,8 @@
 from mmengine.hooks import LoggerHook as HostLoggerHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from .full_disk import noted_failures
+
 __all__ = ['LoggerHook', 'adapted_interval']
 
 INTERVAL = 20
@@ -48,6 +50,19 @@ class LoggerHook(HostLoggerHook):
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         batches, self.interval = self.interval, self._train_interval
         try:
-            super().after_train_iter(runner, *args, **kwargs)
+            with noted_failures(runner):
+                super().after_train_iter(runner, *args, **kwargs)
         finally:
             self.interval = batches
+
+    def after_val_iter(self, runner: Runner, *args, **kwargs) -> None:
+        with noted_failures(runner):
+            super().after_val_iter(runner, *args, **kwargs)
+
+    def after_val_epoch(self, runner: Runner, *args, **kwargs) -> None:
+        with noted_failures(runner):
+            super().after_val_epoch(runner, *args, **kwargs)
+
+    def after_run(self, runner: Runner) -> None:
+        with noted_failures(runner):
+            super().after_run(runner)

@@ -26,6 +26,7 @@ from .csv_log import CsvLogHook
 from .divergence import DivergenceHook
 from .fetching import FetchingLoader, PlacingSampler
 from .first_writing import PatientRunner
+from .full_disk import note_failures_of_log_files
 from .integrity import seal
 from .log_lines import LoggerHook
 from .loops import EpochLoop, IterLoop
@@ -56,6 +57,7 @@ class Runner(PatientRunner):
 
     min_match = 1.0
     stop_because: Exception | None = None  # ends the training where it can be resumed
+    log_failure: OSError | None = None  # of the first log that could not be written
     seconds_before = 0.0  # that the run took before it was resumed
     settings: Mapping[str, dict] = MappingProxyType({})  # of optimizers and schedulers before the first step
 
@@ -77,6 +79,7 @@ class Runner(PatientRunner):
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
                 handler.addFilter(ConsoleFilter())
                 handler.setFormatter(logging.Formatter('%(message)s'))
+        note_failures_of_log_files(self, logger)
         return logger
 
     def build_log_processor(self, log_processor):

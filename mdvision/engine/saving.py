@@ -29,7 +29,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         write(temporary)
-        with temporary.open('rb') as file:
+        with temporary.open('rb+') as file:  # Windows forces nothing to the disk that is open for reading
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:

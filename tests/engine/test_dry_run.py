@@ -2,11 +2,14 @@
 
 import pytest
 from mmengine.config import Config
+from mmengine.dist import broadcast_object_list
 
 from mdvision import UserError
+from mdvision.engine import distributed
 from mdvision.engine import dry_run as module
 from mdvision.engine.dry_run import dry_run, shortened
 from tests.engine.toy import make_runner
+from tests.forking import run_forked
 
 
 @pytest.fixture
@@ -53,3 +56,21 @@ def test_a_training_that_counts_iterations_is_shortened_too(tmp_path):
     assert short.default_hooks.checkpoint.interval == 2
     assert shortened(cfg, tmp_path, batches=1, until=2).train_cfg.max_iters == 3
     assert cfg.train_cfg.max_iters == 90000
+
+
+@pytest.mark.fault('D24')
+def test_another_machine_gets_the_checkpoint(cfg, tmp_path, monkeypatch, capfd):
+    """It does not see the folder of the main process."""
+
+    def other_machine(objects: list) -> None:
+        broadcast_object_list(objects)
+        if isinstance(objects[0], str) and 'mdvision_dry_run' in objects[0]:
+            objects[0] = f'/another_machine{objects[0]}'
+
+    def run(rank: int) -> None:
+        distributed.prepare_distributed(cfg, 'pytorch', on_gpu=False)
+        if rank == 1:
+            module.broadcast_object_list = other_machine
+        dry_run(cfg, 1.0, lambda runner: None)
+
+    assert run_forked(run) == [0, 0], capfd.readouterr().err

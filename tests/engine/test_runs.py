@@ -64,6 +64,7 @@ def test_a_validation_loss_is_that_of_its_own_validation(tmp_path):
     assert [float(loss) for loss in losses] == [10, 20, 30]
 
 
+@pytest.mark.fault('5.3')
 def test_the_logged_loss_is_the_mean_of_all_processes(monkeypatch):
     """Also of a part that not every process has."""
     others = dict(loss=3.0), dict(loss=5.0, loss_part=1.0)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ class SlowRank(Hook):
     """Makes the second process slow, so that the first is ahead."""
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        time.sleep(0.03 * int(os.environ['RANK']))
+        time.sleep(0.02 * int(os.environ['RANK']))
 
 
 @HOOKS.register_module(force=True)
@@ -69,8 +70,7 @@ def weights(path: Path) -> dict:
 
 
 @pytest.mark.fault('D7', 'D39')
-@pytest.mark.parametrize('counts', [1, 8])
-@pytest.mark.parametrize('rank', [0, 1])
+@pytest.mark.parametrize(('counts', 'rank'), [(1, 1), (8, 0), (8, 1)])
 def test_all_stop_after_the_same_update_and_go_on_as_if_they_had_not(tmp_path, counts, rank):
     summed = dict(optim_wrapper=dict(accumulative_counts=counts))
 
@@ -97,10 +97,10 @@ def test_a_stop_in_the_validation_of_two_processes(tmp_path, rank):
     def command(args) -> None:
         train(tmp_path, dict(type='SignalInRank', rank=rank, validation_batch=0))
 
-    statuses = run_forked(lambda process: faults.run(command, None), seconds=30)
+    statuses = run_forked(lambda process: faults.run(command, Namespace(debug=False)), seconds=30)
     assert statuses[rank] == 143
     meta = torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']
-    assert (meta['epoch'], meta['validate_first']) == (1, True)
+    assert (meta['epoch'], meta['iter']) == (1, 24)
 
 
 @MODELS.register_module(force=True)
@@ -152,11 +152,11 @@ def test_parameters_that_the_loss_does_not_reach_are_named(tmp_path, capfd):
     def command(args) -> None:
         train(tmp_path, model=dict(type='PartlyUsedToy'))
 
-    assert run_forked(lambda process: faults.run(command, None)) == [1, 1]
+    assert run_forked(lambda process: faults.run(command, Namespace(debug=False))) == [1, 1]
     error = capfd.readouterr().err
     assert 'forgotten.weight, forgotten.bias' in error
     assert 'find_unused_parameters = True' in error
-    assert error.count('Error') == 1
+    assert error.count('Error in process') == 1
 
 
 @pytest.mark.fault('5.10')

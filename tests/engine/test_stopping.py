@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import DATASETS
 
 from mdvision.engine import faults
 from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
@@ -150,3 +152,42 @@ def test_a_run_stops_between_two_updates(tmp_path, iteration):
     train_until_told_to_stop(make_runner(tmp_path / 'run', epochs=3, resume=str(checkpoint), **summed))
     assert seen + ToyData.seen == whole
     assert same(weights(tmp_path / 'run' / 'epoch_3.pth'), weights(tmp_path / 'whole' / 'epoch_3.pth'))
+
+
+@DATASETS.register_module(force=True)
+class BrokenData(ToyData):
+    def __getitem__(self, index: int) -> dict:
+        if index == 5:
+            raise FileNotFoundError('the picture 5.jpg')
+        return super().__getitem__(index)
+
+
+@pytest.mark.fault('4.16')
+@pytest.mark.parametrize('workers', [0, 1])
+def test_an_error_in_a_data_worker_is_one_line_and_in_the_log_whole(tmp_path, capsys, workers):
+    loader = dict(num_workers=workers, dataset=dict(type='BrokenData', size=8))
+    arguments = Namespace(debug=False)
+    assert faults.run(lambda args: make_runner(tmp_path, train_dataloader=loader).train(), arguments) == 1
+    error = capsys.readouterr().err
+    assert 'FileNotFoundError: the picture 5.jpg' in error
+    assert 'Traceback' not in error
+    assert len(error.strip().splitlines()) <= 3
+    assert 'Traceback' in log_of(tmp_path)
+
+
+@DATASETS.register_module(force=True)
+class DeadlyData(ToyData):
+    def __getitem__(self, index: int) -> dict:
+        if index == 5 and index.epoch == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+@pytest.mark.fault('4.15')
+def test_a_data_worker_that_is_killed_is_said(tmp_path, capsys):
+    loader = dict(num_workers=1, dataset=dict(type='DeadlyData', size=8))
+    arguments = Namespace(debug=False)
+    assert faults.run(lambda args: make_runner(tmp_path, train_dataloader=loader).train(), arguments) == 1
+    # torch says so, or finds the connection to it closed.
+    error = capsys.readouterr().err
+    assert 'is killed by signal: Killed' in error or 'a data worker has ended; perhaps it was killed' in error

@@ -7,6 +7,7 @@ from tests.running import run_tool
 
 
 @pytest.mark.slow
+@pytest.mark.fault('5.1', '5.2', '5.15')
 def test_a_step_of_two_processes_equals_one_with_the_whole_batch(write_classifier, tmp_path):
     """Batch norm frozen, no random augmentation: the same parameters to 1e-6 after each step of an epoch."""
     settings = dict(norm_eval=True, shuffle=False)
@@ -20,6 +21,7 @@ def test_a_step_of_two_processes_equals_one_with_the_whole_batch(write_classifie
 
 
 @pytest.mark.slow
+@pytest.mark.fault('5.5', '5.14')
 def test_two_processes_evaluate_as_one(write_classifier, tmp_path):
     config = write_classifier()
     run_tool('train.py', config, '--work-dir', tmp_path / 'one')
