@@ -538,3 +538,24 @@ def test_the_c4_detector_trains_a_step_and_predicts():
         for found in model.predict(batch['inputs'], batch['data_samples']):
             boxes = found.pred_instances.bboxes
             assert ((boxes >= 0) & (boxes <= torch.tensor([128, 96, 128, 96]))).all()
+
+
+@pytest.mark.fault('N11')
+def test_the_lines_for_small_pictures_in_the_folder_config_fit_it(tmp_path):
+    """Those of its text, as they stand there, build a pipeline of 32 pixels and a model for them."""
+    path = ROOT / 'configs/image_folder/resnet18.py'
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    options = re.search(r'--cfg-options (model\.backbone\.stem.*?)(\n\n|$)', text, re.DOTALL)[1].split()
+    cfg = Config.fromfile(path)
+    import_host('mmpretrain')
+    init_default_scope('mmpretrain')
+    apply_overrides(cfg, options)
+    assert cfg.model.backbone.stem == 'cifar'
+    for split, size in (('train', 32), ('val', 32), ('test', 32)):
+        sizes = [
+            t.get('crop_size') or t.scale
+            for t in cfg[f'{split}_dataloader'].dataset.pipeline
+            if 'Crop' in t.type
+        ]
+        assert sizes == [size], split
+    assert cfg.val_dataloader.dataset.pipeline[1].scale == 36

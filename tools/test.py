@@ -1,6 +1,6 @@
 """Evaluate a checkpoint.
 
-python tools/test.py configs/emanet/faster_rcnn_minivoc.py work_dirs/faster_rcnn_minivoc/epoch_20.pth
+python tools/test.py configs/emanet/faster_rcnn_minivoc.py work_dirs/faster_rcnn_minivoc/epoch_12.pth
 """
 
 import argparse

@@ -10,8 +10,14 @@ train, in order of their names, and the number of logits is theirs. The config t
 work dir has both in it.
 
 SGD at 0.0125 for a batch of 32, which it follows (auto_scale_lr), one epoch of warm-up, a cosine to 0
-over 50 epochs. Another attention: --cfg-options model.backbone.attention="{'type': 'SqueezeExcite'}";
-for pictures as small as CIFAR's model.backbone.stem=cifar and smaller crops in the pipelines.
+over 50 epochs. Another attention: --cfg-options model.backbone.attention="{'type': 'SqueezeExcite'}".
+
+For pictures as small as CIFAR's, all of these: the stem that does not make them smaller still, crops of 32
+pixels in training, and in validation the middle 32 of 36.
+
+    --cfg-options model.backbone.stem=cifar train_dataloader.dataset.pipeline.1.scale=32
+        val_dataloader.dataset.pipeline.1.scale=36 val_dataloader.dataset.pipeline.2.crop_size=32
+        test_dataloader.dataset.pipeline.1.scale=36 test_dataloader.dataset.pipeline.2.crop_size=32
 """
 
 _base_ = ['../_base_/datasets/image_folder.py', '../_base_/classification_runtime.py']

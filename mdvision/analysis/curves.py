@@ -18,6 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from mdvision.errors import UserError
 from mdvision.evaluation.direction import is_lower_better
 
+from .lettering import any_letters, plain
+
 __all__ = ['draw_curves', 'draw_rows', 'epoch_positions', 'headline_metrics', 'read_scalars']
 
 # The numbers that a run is known by; the others are in the log.
@@ -153,7 +155,7 @@ def _draw_losses(
     coloured = [key for key in parts if key in largest]
     colours = dict(zip(coloured, PART_COLOURS, strict=False))
     for key in coloured:
-        _plot(axes, parts[key], color=colours[key], linewidth=1.1, label=key)
+        _plot(axes, parts[key], color=colours[key], linewidth=1.1, label=plain(key))
     rest = [key for key in parts if key not in coloured]
     for index, key in enumerate(rest):
         label = f'{len(rest)} smaller parts' if index == 0 else None
@@ -176,7 +178,7 @@ def _draw_losses(
         if key == 'val/loss':
             _draw_validation_loss(axes, *series, unit, alone=not parts)
         else:
-            _plot(axes, series, color=PART_COLOURS[index], linewidth=1.6, label=key, dashed=True)
+            _plot(axes, series, color=PART_COLOURS[index], linewidth=1.6, label=plain(key), dashed=True)
 
     values = [value for line in axes.get_lines() for value in line.get_ydata()]
     axes.set_ylabel('loss')
@@ -212,11 +214,11 @@ def _draw_metrics(axes: Axes, val_rows: list[dict], positions: list[float], unit
     for key, colour in zip(headline_metrics(val_rows), METRIC_COLOURS, strict=False):
         xs, ys = _series(val_rows, positions, key)
         if not xs:
-            axes.plot([], [], color=colour, label=f'{key}: no finite value')
+            axes.plot([], [], color=colour, label=f'{plain(key)}: no finite value')
             continue
         best = (min if is_lower_better(key) else max)(range(len(ys)), key=ys.__getitem__)
         digits = 1 if max(ys) > 1 else 3
-        label = f'{key}: best {ys[best]:.{digits}f} ({unit} {xs[best]:g}), last {ys[-1]:.{digits}f}'
+        label = f'{plain(key)}: best {ys[best]:.{digits}f} ({unit} {xs[best]:g}), last {ys[-1]:.{digits}f}'
         axes.plot(xs, ys, color=colour, linewidth=2, marker='o', ms=3.5, label=label, clip_on=False)
         axes.plot(
             xs[best], ys[best], color=colour, marker='*', ms=13, mec='white', mew=0.9, clip_on=False, zorder=5
@@ -300,6 +302,7 @@ def draw_curves(scalars: PathLike | Sequence[PathLike], out_png: PathLike) -> Pa
     return draw_rows(*read_scalars(scalars), out_png)
 
 
+@any_letters()
 def draw_rows(train_rows: list[dict], val_rows: list[dict], out_png: PathLike) -> Path:
     """:func:`draw_curves` of lines as :func:`read_scalars` gives them."""
     by_epoch = all('epoch' in row for row in train_rows)

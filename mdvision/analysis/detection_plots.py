@@ -19,6 +19,8 @@ from matplotlib.lines import Line2D
 from mdvision.errors import UserError
 from mdvision.evaluation.voc_ap import PrecisionRecallCurve, VocResult
 
+from .lettering import any_letters, plain
+
 __all__ = ['draw_confusion_matrix', 'draw_pr_curves', 'write_confusion_matrix', 'write_pr_curves']
 
 DPI = 110
@@ -37,6 +39,7 @@ MAX_SIDE = 24  # inches
 PathLike = str | Path
 
 
+@any_letters()
 def draw_confusion_matrix(counts: np.ndarray, classes: Sequence[str], out_png: PathLike, note: str) -> Path:
     """Draw the objects of each class (rows) by the class they were detected as (columns).
 
@@ -126,6 +129,7 @@ def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray, font: floa
         axes.text(column, row, text, ha='center', va='center', fontsize=font - 1, color=colour)
 
 
+@any_letters()
 def draw_pr_curves(voc: VocResult, classes: Sequence[str], out_png: PathLike, note: str) -> Path:
     """Draw precision against recall for each class; the area below a line is its VOC AP.
 
@@ -316,7 +320,7 @@ def _check_names(voc: VocResult, classes: Sequence[str]) -> None:
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + '…'
+    return plain(name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + '…')
 
 
 def _square(side: float) -> tuple[Figure, Axes]:

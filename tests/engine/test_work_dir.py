@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from mdvision import UserError
-from mdvision.engine.work_dir import find_resumable, set_earlier_run_aside
+from mdvision.engine.run_files import config_header
+from mdvision.engine.work_dir import default_work_dir, find_resumable, set_earlier_run_aside
+from tests.running import ROOT
 
 
 @pytest.fixture
@@ -59,3 +61,24 @@ def test_what_a_stopped_run_left_is_resumed_first(work_dir):
     assert find_resumable(work_dir) == interrupted
     interrupted.write_bytes(b'')
     assert find_resumable(work_dir) == work_dir / 'epoch_2.pth'
+
+
+@pytest.mark.fault('N3')
+def test_no_two_configs_of_ours_share_a_folder():
+    configs = [path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts]
+    folders = {default_work_dir(str(path)) for path in configs}
+    assert len(configs) > 100
+    assert len(folders) == len(configs)
+
+
+def test_the_folder_of_a_config_of_the_same_name_is_not_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / 'work_dirs' / 'mine'
+    run.mkdir(parents=True)
+    (run / 'mine.py').write_text(config_header('configs/x/mine.py') + 'a = 1\n')
+    assert default_work_dir('configs/x/mine.py') == run.relative_to(tmp_path)
+    assert default_work_dir(str(tmp_path / 'configs/x/mine.py')) == run.relative_to(tmp_path)
+    with pytest.raises(UserError, match=r'holds a run of configs/x/mine\.py, this one is of mine\.py'):
+        default_work_dir('mine.py')
+    (run / 'mine.py').write_text('a = 1\n')  # of the user's own
+    assert default_work_dir('mine.py') == run.relative_to(tmp_path)

@@ -1,6 +1,6 @@
 """MobileNetV2, without MDNet's block, in Faster R-CNN with FPN on PASCAL VOC 2007 + 2012.
 
-    python tools/train.py configs/mdnet/mobilenet_v2_faster_rcnn_voc.py
+    python tools/train.py configs/mdnet/cifar_mobilenet_v2_faster_rcnn_voc.py
 
 From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
 Not trained yet.
