@@ -189,9 +189,6 @@ class Runner(PatientRunner):
         self._resume = True
         follow = resume_optimizer and resume_param_scheduler and bool(self.settings)
         super().resume(filename, resume_optimizer, resume_param_scheduler and not follow, map_location)
-        if follow:
-            follow_config(self, self._loaded_schedulers, filename)
-        self._loaded_schedulers = None
         meta, batch = self._loaded_meta, real_batch(self.cfg, self.world_size)
         self.seconds_before = meta.get('seconds', 0.0)
         before = meta.get('images_per_update', batch)
@@ -204,6 +201,9 @@ class Runner(PatientRunner):
             self.train_dataloader.reseed(self.seed)  # mmengine has taken that of the file
         if isinstance(self.train_loop, EpochLoop | IterLoop):
             self.train_loop.take_up(meta, filename)
+        if follow:
+            follow_config(self, self._loaded_schedulers, filename)
+        self._loaded_schedulers = None
 
     def load_checkpoint(self, filename: str, map_location='cpu', strict: bool = True, **kwargs) -> dict:
         """Read ``filename`` safely, load it into the model and say how much matched.

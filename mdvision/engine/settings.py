@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mdvision.console import say
 
@@ -114,7 +114,7 @@ def follow_config(runner: Runner, states: object, path: str) -> None:
     change is said.
 
     Args:
-        runner: with the optimizer state, the epoch and the iteration of the file.
+        runner: with the optimizer state of the file, and its loop where the file left off.
         states: ``param_schedulers`` of the file.
         path: of the file, for what is said.
     """
@@ -176,12 +176,13 @@ def _go_through_again(
                 _put(group, key, start[key])
             else:
                 group.pop(key, None)  # of a scheduler that the config no longer has
-    # As many as the optimizer has made: mmengine warns of a schedule that is ahead of it.
-    wrapper._global_step = runner.iter
+    iterations = _iterations(runner)
+    # mmengine warns of a schedule that is ahead of the optimizer.
+    wrapper._global_step = iterations
     length, epochs = len(runner.train_dataloader), 0
     by_epoch = [one for one in schedulers if one.by_epoch]
     by_iteration = [one for one in schedulers if not one.by_epoch]
-    for iteration in range(1, runner.iter + 1):
+    for iteration in range(1, iterations + 1):
         for scheduler in by_iteration:
             scheduler.step()
         if iteration % length == 0 and epochs < runner.epoch:
@@ -191,6 +192,14 @@ def _go_through_again(
     for _ in range(epochs, runner.epoch):
         for scheduler in by_epoch:
             scheduler.step()
+
+
+def _iterations(runner: Runner) -> int:
+    """What a run of this config would have made by now; another batch makes other epochs."""
+    loop = runner.train_loop
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return loop.iter
+    return loop.max_epochs * len(loop.dataloader) - (loop.max_iters - loop.iter)
 
 
 def _put(group: dict, key: str, value: object) -> None:

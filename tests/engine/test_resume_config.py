@@ -190,6 +190,19 @@ def test_the_rate_follows_another_batch_where_it_is_scaled(enable, tmp_path, sai
     )
 
 
+@pytest.mark.fault('D4')
+def test_a_schedule_in_iterations_goes_on_at_its_epoch_with_another_batch(tmp_path):
+    """Batches twice as large make half the iterations; stopped at the end of epoch 2."""
+    schedule = [dict(type='CosineAnnealingLR', T_max=6, end=6, convert_to_iter_based=True)]
+    large = dict(epochs=6, param_scheduler=schedule, train_dataloader=dict(batch_size=4))
+    whole = train(tmp_path / 'whole', **large)
+    every = dict(checkpoint=dict(by_epoch=False, interval=2))
+    train(tmp_path / 'run', epochs=6, param_scheduler=schedule, **every)
+    # Written before the end of epoch 2, which is made up for.
+    rates = train(tmp_path / 'a', resume=str(tmp_path / 'run' / 'iter_8.pth'), **large)
+    assert {epoch: rates[epoch] for epoch in (3, 4, 5, 6)} == {epoch: whole[epoch] for epoch in (3, 4, 5, 6)}
+
+
 def test_a_file_without_settings_is_followed_and_named(tmp_path, said):
     """Of an earlier version, or of mmengine itself."""
     whole = train(tmp_path, epochs=4, param_scheduler=cosine(4))
