@@ -5,6 +5,8 @@ import functools
 import http.server
 import importlib.util
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +25,7 @@ from mdvision import UserError
 from mdvision.engine import safe_loading, unpickling
 from mdvision.engine.checkpoint import read_checkpoint
 from tests.engine.toy import make_runner
+from tests.running import ENVIRONMENT, ROOT
 
 # What reads a pickle or parses a text as a config, by the names under which it is called.
 LOADERS = {
@@ -466,3 +469,17 @@ def test_genuine_files_are_loaded_from_an_address(tmp_path, server):
     other.init_weights()
     assert torch.equal(other.linear.weight, net.linear.weight)
     assert set(read_checkpoint(f'{server}/net.pth')['state_dict']) == set(net.state_dict())
+
+
+def test_importing_mdvision_stays_light():
+    """Safe loading is arranged without the hosts that it protects."""
+    program = 'import sys, mdvision; print(sorted({"mmdet", "mmpretrain", "matplotlib"} & set(sys.modules)))'
+    result = subprocess.run(
+        [sys.executable, '-c', program],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.stdout.strip() == '[]', result.stdout + result.stderr
