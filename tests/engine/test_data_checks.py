@@ -402,3 +402,18 @@ def test_a_set_that_makes_no_batch_is_an_error():
     assert check_batches(runner(nn.Module(), batches=1)) == []
     text = errors(check_batches(runner(nn.Module(), batches=0)))
     assert 'has 10 images, which make no batch of 64: 0 iterations' in text
+
+
+@pytest.mark.fault('1.12')
+def test_mmpretrains_voc_is_checked_with_our_reader(voc):
+    import_host('mmpretrain')
+    dataset = dict(type='VOC', data_root=str(voc.root), split='train', metainfo=dict(classes=('cat', 'dog')))
+    cfg = Config(dict(default_scope='mmpretrain', train_dataloader=dict(dataset=dataset)))
+    assert errors(check_data_files(cfg)) == ''
+    voc.xml('b', item('Cat'))
+    assert "'Cat': 1 objects" in errors(check_data_files(cfg))
+
+
+def test_panoptic_files_are_not_taken_for_boxes(coco):
+    cfg = coco.config(type='CocoPanopticDataset', ann_file='absent.json')
+    assert check_data_files(cfg) == []

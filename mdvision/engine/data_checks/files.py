@@ -94,6 +94,8 @@ def _missing(paths: list[Path], part: DatasetConfig) -> Finding | None:
 
 
 def _check_coco(part: DatasetConfig) -> Iterator[Finding]:
+    if part.kind.COCOAPI is not _host_class('mmdet.datasets', 'CocoDataset').COCOAPI:
+        return  # panoptic files are of another layout
     prefix = part.settings.get('data_prefix') or {}
     images = prefix.get('img') or prefix.get('img_path') or '' if isinstance(prefix, dict) else prefix
     file = _path(part, part.settings.get('ann_file') or '')
@@ -119,6 +121,7 @@ def _as_findings(report: SplitReport, where: str) -> Iterator[Finding]:
 def _check_voc(part: DatasetConfig) -> Iterator[Finding]:
     """Our reader on the files of mmdet's or mmpretrain's; what ours would repair, theirs do not."""
     settings, prefix = part.settings, part.settings.get('data_prefix') or {}
+    prefix = prefix if isinstance(prefix, dict) else dict(img_path=prefix)
     if 'sub_data_root' in prefix or settings.get('ann_file'):
         root, split = (
             _path(part, prefix.get('sub_data_root', '')),
