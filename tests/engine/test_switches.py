@@ -60,6 +60,7 @@ def test_a_config_without_a_base_batch_is_left_alone():
         scale_learning_rate(cfg, asked_for=True)
 
 
+@pytest.mark.fault('3.19')
 def test_half_precision_is_refused_on_a_cpu_with_the_way_out(monkeypatch):
     monkeypatch.setattr(switches, 'is_cuda_available', lambda: False)
     with pytest.raises(UserError, match='--amp bf16'):

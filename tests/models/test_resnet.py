@@ -66,6 +66,7 @@ def test_our_attention_works_as_a_plugin_of_mmdets_resnet():
     assert backbone(torch.randn(1, 3, 64, 64))[-1].shape == (1, 512, 2, 2)
 
 
+@pytest.mark.fault('3.12')
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
