@@ -1,9 +1,12 @@
 """Values of a config that cannot be right, whatever the classes are: kinds of sections, counts, rates."""
 
+import math
 from collections.abc import Callable, Iterator
 from numbers import Real
 
 from mmengine.config import Config
+
+from mdvision.errors import did_you_mean
 
 from .findings import Finding
 
@@ -30,10 +33,11 @@ def _whole(least: int, floats: bool = False) -> tuple[Callable[[object], bool], 
 
 
 def _rate(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 _RATE = (_rate, 'a number of 0 or more')
+_SHARE = (lambda value: _rate(value) and value <= 1, 'a number from 0 to 1')
 _SWITCH = (lambda value: isinstance(value, bool), 'True or False')
 _VALUES = {
     **{
@@ -51,10 +55,11 @@ _VALUES = {
     'optim_wrapper.accumulative_counts': _whole(1),
     'optim_wrapper.optimizer.lr': _RATE,
     'optim_wrapper.optimizer.weight_decay': _RATE,
-    'optim_wrapper.optimizer.momentum': _RATE,
+    'optim_wrapper.optimizer.momentum': _SHARE,
     'randomness.seed': _whole(0),
     'auto_scale_lr.base_batch_size': _whole(1),
     'default_hooks.logger.interval': _whole(1),
+    'default_hooks.checkpoint.interval': _whole(-1),  # -1 saves nothing
 }  # fmt: skip
 # Here text that reads as a number was meant to be one; names of models or classes may be numbers.
 _NUMBERS = ('optim_wrapper', 'param_scheduler', 'train_cfg', 'default_hooks')
@@ -78,8 +83,8 @@ def check_values(cfg: Config, path: str) -> list[Finding]:
 
 
 def find_missing_sections(cfg: Config) -> list[Finding]:
-    """Sections without which nothing can be trained."""
-    return [
+    """Sections without which nothing can be trained, and the length of the training."""
+    missing = [
         Finding(
             'error',
             name,
@@ -89,6 +94,11 @@ def find_missing_sections(cfg: Config) -> list[Finding]:
         for name in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
         if cfg.get(name) is None
     ]
+    length = cfg.get('train_cfg') or {}
+    if not missing and length.get('max_epochs') is None and length.get('max_iters') is None:
+        text = 'the length of the training is not given'
+        missing.append(Finding('error', 'train_cfg', text, 'set max_epochs (or max_iters)'))
+    return missing
 
 
 def find_idle_workers(cfg: Config) -> Iterator[Finding]:
@@ -143,6 +153,10 @@ def _wrong_hooks(cfg: Config) -> Iterator[Finding]:
         if hook is None or _is_plain(hook):
             text = f'expected a dict with the type of a hook, got {hook!r}'
             yield Finding('error', where, text, f"remove it, or write {name}=dict(type='...Hook')")
+        elif name not in _OWN_HOOKS and (near := did_you_mean(name, _OWN_HOOKS, cutoff=0.8)):
+            yield Finding(
+                'error', where, f'no hook of mmengine is called {name!r}.{near}', 'correct the name'
+            )
         elif isinstance(hook, dict) and 'type' not in hook:
             yield Finding('error', where, f'this hook has no type: {_short(hook)}', "add type='...Hook'")
     for index, hook in enumerate(cfg.get('custom_hooks') or []):

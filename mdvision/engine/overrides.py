@@ -106,7 +106,7 @@ def literal(text: str) -> object:
 
 def _no_value(text: str, reason: str) -> UserError:
     return UserError(
-        f"--cfg-options: {text!r} is no value: {reason}. Expected for example [1,2], {{'a':1}}, "
+        f"--cfg-options: {_shown(text)} is no value: {reason}. Expected for example [1,2], {{'a':1}}, "
         "dict(type='X') or plain text."
     )
 
@@ -152,14 +152,15 @@ def _set(cfg: Config, key: str, value) -> None:
     kinds = [(bool, bool), (int | float, int | float), (dict, dict)]
     for kind, accepted in kinds:
         if isinstance(old, kind) and not isinstance(value, accepted) and value is not None:
-            raise UserError(f'--cfg-options {key}: expected a value like {_shown(old)}, got {value!r}.')
+            raise UserError(f'--cfg-options {key}: expected a value like {_shown(old)}, got {_shown(value)}.')
         if isinstance(old, kind):
             break
     node[last] = value
 
 
 def _shown(value) -> str:
-    return 'a dict' if isinstance(value, dict) else repr(value)
+    text = 'a dict' if isinstance(value, dict) else repr(value)
+    return text if len(text) <= 200 else f'{text[:200]}...'
 
 
 def _check_top_level(cfg: Config, key: str) -> None:

@@ -12,6 +12,7 @@ from mdvision.console import import_host
 from mdvision.engine import faults
 from mdvision.engine.config_check import check_config, find_config_faults
 from mdvision.engine.config_file import find_unread_names, load_config, read_files
+from mdvision.engine.config_values import find_missing_sections
 from mdvision.engine.overrides import apply_overrides, literal
 from tests.engine.toy import make_runner
 
@@ -221,6 +222,16 @@ def test_two_bases_with_one_section(config, tmp_path):
             "max_norm: expected a number, got the text '1'",
         ),
         (
+            'optim_wrapper = dict(optimizer=dict(momentum=2.5))',
+            'momentum: expected a number from 0 to 1, got 2.5',
+        ),
+        ('optim_wrapper = dict(optimizer=dict(lr=float("nan")))', 'lr: expected a number .*got nan'),
+        (
+            'default_hooks = dict(checkpoint=dict(interval=2.5))',
+            'checkpoint.interval: expected a whole .*got 2.5',
+        ),
+        ('default_hooks = dict(checkpont=dict(type=1))', "'checkpont'. Did you mean 'checkpoint'"),
+        (
             'default_hooks = dict(foo=None)',
             'default_hooks.foo: expected a dict with the type of a hook, got None',
         ),
@@ -292,6 +303,22 @@ def test_a_value_that_is_not_closed_or_quoted_is_refused(text):
 )
 def test_text_stays_text(text):
     assert literal(text) == text
+
+
+def test_a_long_value_is_cut(config):
+    with pytest.raises(UserError) as error:
+        config('', f'train_cfg.max_epochs={"9" * 5000}')
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.fault('i3')
+def test_what_is_missing_to_train_is_named():
+    (found, *others) = find_missing_sections(Config(dict(model=dict())))
+    assert (found.where, len(others)) == ('train_dataloader', 2)
+    sections = {name: dict(a=1) for name in ('model', 'train_dataloader', 'optim_wrapper')}
+    (found,) = find_missing_sections(Config(dict(train_cfg=dict(by_epoch=True, max_epochs=None), **sections)))
+    assert 'length of the training' in found.text
+    assert find_missing_sections(Config(dict(train_cfg=dict(max_iters=3), **sections))) == []
 
 
 def complaint(capsys, command) -> str:
