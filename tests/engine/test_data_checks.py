@@ -243,7 +243,7 @@ def pictures(tmp_path) -> Path:
         lines = []
         for label, name in enumerate(('bird', 'cat', 'dog')):
             for number in range(2):
-                picture(tmp_path / f'data/{split}/{name}/{number}.png', hash((split, label, number)) % 1000)
+                picture(tmp_path / f'data/{split}/{name}/{number}.png', 100 * len(split) + len(lines))
                 lines.append(f'{name}/{number}.png {label}\n')
         (tmp_path / f'data/{split}.txt').write_text(''.join(lines))
     return tmp_path / 'data'
