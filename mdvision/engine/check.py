@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.device import is_cuda_available
 from mmengine.runner import Runner
 from torch import nn
 
@@ -134,9 +135,11 @@ class _Check:
         return check_memory(self.args.config, self.args.cfg_options, self.cfg)
 
     def steps(self) -> list[Finding]:
-        """Two iterations, a validation, a checkpoint and a resumption."""
-        record = _Gradients()
-        dry_run(self.cfg, 0.0 if self.args.allow_partial else 0.9, record.watch)
+        """Two iterations, a validation, a checkpoint and a resumption; on a CPU with two images a batch."""
+        record, cfg = _Gradients(), Config(self.cfg.to_dict())
+        if not is_cuda_available():
+            cfg.train_dataloader.batch_size = min(cfg.train_dataloader.batch_size, 2)
+        dry_run(cfg, 0.0 if self.args.allow_partial else 0.9, record.watch)
         return record.findings()
 
 
