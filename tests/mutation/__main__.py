@@ -30,6 +30,28 @@ TARGETS = {
         '*',
     ),
     'statistics': ('analysis/compare/statistics.py', 'analysis/test_compare_statistics.py', '*'),
+    'voc': (
+        'datasets/voc_reader.py datasets/voc_annotation.py',
+        'datasets/test_voc.py datasets/test_voc_annotation.py datasets/test_voc_faults.py',
+        '*3 *7',
+    ),
+    'checkpoints': (
+        'engine/checkpoint.py engine/integrity.py engine/saving.py',
+        'engine/test_checkpoint.py engine/test_saving.py engine/test_runs.py',
+        '*3 *7',
+    ),
+    'resume': (
+        'engine/resuming.py engine/settings.py engine/loops.py engine/fetching.py',
+        'engine/test_resume_config.py engine/test_positions.py engine/test_fetching.py '
+        'engine/test_resumption.py',
+        '*5',
+    ),
+    'interruption': ('engine/interruption.py engine/signals.py', 'engine/test_stopping.py', '*1 *5'),
+    'operators': (
+        'ops/torchvision_backend.py ops/deform_conv.py',
+        'ops/test_nms.py ops/test_roi_pooling.py ops/test_focal_loss.py ops/test_deform_conv.py',
+        '*3 *7',
+    ),
 }
 
 
