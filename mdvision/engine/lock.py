@@ -60,29 +60,32 @@ def lock_work_dir(work_dir: Path) -> Iterator[None]:
         yield
         return
     new = not work_dir.exists()
+    held = None
     try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        held = _take(work_dir / LOCK)
-    except OSError as error:
-        raise UserError(
-            f'The work dir {work_dir} cannot be written: {error}. Choose another --work-dir.'
-        ) from error
-    try:
+        try:
+            work_dir.mkdir(parents=True, exist_ok=True)
+            held = _take(work_dir / LOCK)
+            _introduce(held)
+        except OSError as error:
+            raise UserError(
+                f'The work dir {work_dir} cannot be written: {error}. Choose another --work-dir.'
+            ) from error
         for torn in work_dir.glob(TEMPORARY):
             torn.unlink()
         yield
     finally:
-        # Deleted while it is held: see _take.
-        (work_dir / LOCK).unlink(missing_ok=True)
-        _held.discard(held)
-        os.close(held)
+        if held is not None:
+            # Deleted while it is held: see _take.
+            (work_dir / LOCK).unlink(missing_ok=True)
+            _held.discard(held)
+            os.close(held)
         if new:
-            with contextlib.suppress(OSError):  # not empty
+            with contextlib.suppress(OSError):  # not empty, or never made
                 work_dir.rmdir()
 
 
 def _take(lock: Path) -> int:
-    """The open file that is locked, with who holds it written into it."""
+    """The open file that is locked."""
     while True:
         held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -95,10 +98,14 @@ def _take(lock: Path) -> int:
             break
         os.close(held)
     _held.add(held)
+    return held
+
+
+def _introduce(held: int) -> None:
+    """Write into the file who holds it."""
     owner = dict(pid=os.getpid(), host=socket.gethostname(), since=time.time())
     os.ftruncate(held, 0)
     os.write(held, json.dumps(owner).encode())
-    return held
 
 
 def _lock(held: int, lock: Path) -> bool:

@@ -96,6 +96,23 @@ def test_a_folder_that_was_made_for_the_lock_goes_with_it(tmp_path):
     assert (tmp_path / 'new' / 'epoch_1.pth').is_file()
 
 
+@pytest.mark.fault('c2')
+@pytest.mark.parametrize('new', [True, False])
+@pytest.mark.parametrize('call', ['write', 'ftruncate', 'open'])
+def test_a_lock_that_cannot_be_written_is_not_left(tmp_path, monkeypatch, call, new):
+    def fail(*args):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    folder = tmp_path / 'new' if new else tmp_path
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, fail)
+        with pytest.raises(UserError, match=r'cannot be written: .*No space left'), lock_work_dir(folder):
+            pass
+    assert list(tmp_path.iterdir()) == []
+    with lock_work_dir(folder):  # nor held
+        pass
+
+
 def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
     said = []
 
