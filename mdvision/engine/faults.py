@@ -42,12 +42,13 @@ def run(command: Callable[[argparse.Namespace], None], args: argparse.Namespace)
         return 1
     except Interrupted as stopped:
         return 128 + stopped.signal  # as a shell reports a process that such a signal ended
-    except KeyboardInterrupt as stopped:
-        number = getattr(stopped, 'signal', signal.SIGINT)
-        advice = ' What was saved before is whole; continue with --resume.' * hasattr(args, 'resume')
-        _complain(f'{signal.Signals(number).name}: stopped at once.{advice}')
-        return 128 + number
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        # mmengine makes a syntax error of the config of whatever is raised while it is written.
+        if stopped := _in_chain(error, lambda one: isinstance(one, KeyboardInterrupt)):
+            number = getattr(stopped, 'signal', signal.SIGINT)
+            advice = ' What was saved before is whole; continue with --resume.' * hasattr(args, 'resume')
+            _complain(f'{signal.Signals(number).name}: stopped at once.{advice}')
+            return 128 + number
         if args.debug:
             raise
         with _undisturbed_by_workers():
@@ -93,8 +94,22 @@ def _note_traceback() -> None:
         MMLogger.get_current_instance().info(traceback.format_exc())
 
 
+def _in_chain(error: BaseException | None, wanted: Callable[[BaseException], bool]) -> BaseException | None:
+    """The error, or the first of those that it was raised from or while handling, that is ``wanted``."""
+    while error is not None and not wanted(error):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _says_worker_died(error: BaseException) -> bool:
+    """Torch raises so in the middle of whatever runs when a data worker has died."""
+    return isinstance(error, RuntimeError) and str(error).startswith('DataLoader worker (pid')
+
+
 def _as_in_the_worker(error: Exception) -> Exception:
     """An error of a data worker without the traceback that torch makes its text."""
+    if killed := _in_chain(error, _says_worker_died):
+        return killed
     # The worker was killed while it handed over a batch.
     last = traceback.extract_tb(error.__traceback__)[-1].filename
     if isinstance(error, OSError | EOFError) and last.endswith(

@@ -1,5 +1,6 @@
 """A training that is told to stop saves and says so, however it was started and whoever tells it."""
 
+import multiprocessing
 import os
 import pty
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.registry import DATASETS
+from yapf.yapflib import yapf_api
 
 from mdvision.engine import faults
 from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
@@ -19,6 +21,7 @@ from mdvision.engine.lock import lock_work_dir
 from mdvision.engine.signals import handling
 from tests.engine import test_runs  # noqa: F401  registers SignalAt
 from tests.engine.toy import ToyData, make_runner
+from tests.forking import run_forked
 from tests.running import ENVIRONMENT, ROOT
 
 COMMAND = [sys.executable, str(ROOT / 'tests/engine/toy_process.py')]
@@ -177,22 +180,64 @@ def test_an_error_in_a_data_worker_is_one_line_and_in_the_log_whole(tmp_path, ca
 
 @DATASETS.register_module(force=True)
 class DeadlyData(ToyData):
-    """Its worker dies at the seventh image, which it is asked for in the second iteration."""
+    """Its worker dies at an image: the seventh, which it is asked for in the second iteration."""
 
-    read = 0
+    read, deadly = 0, 7
 
     def __getitem__(self, index: int) -> dict:
         self.read += 1
-        if self.read == 7:
+        if self.read == self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__getitem__(index)
 
 
+def errors_of_a_forked_run(work_dir: Path, capfd) -> str:
+    """Of a training with DeadlyData; torch goes on raising for a dead worker in the process that had it."""
+
+    def run(process: int) -> int:
+        loader = dict(num_workers=1, dataset=dict(type='DeadlyData', size=8))
+        runner = make_runner(work_dir, train_dataloader=loader)
+        return faults.run(lambda args: runner.train(), Namespace(debug=False))
+
+    assert run_forked(run, count=1) == [1]
+    return capfd.readouterr().err
+
+
 @pytest.mark.fault('4.15')
-def test_a_data_worker_that_is_killed_is_said(tmp_path, capsys):
-    loader = dict(num_workers=1, dataset=dict(type='DeadlyData', size=8))
-    arguments = Namespace(debug=False)
-    assert faults.run(lambda args: make_runner(tmp_path, train_dataloader=loader).train(), arguments) == 1
+def test_a_data_worker_that_is_killed_is_said(tmp_path, capfd):
+    error = errors_of_a_forked_run(tmp_path, capfd)
     # torch says so, or finds the connection to it closed.
-    error = capsys.readouterr().err
     assert 'is killed by signal: Killed' in error or 'a data worker has ended; perhaps it was killed' in error
+
+
+@pytest.mark.fault('4.15')
+def test_a_data_worker_that_is_killed_while_the_config_is_written_is_said(tmp_path, capfd, monkeypatch):
+    """mmengine makes a syntax error of the config of whatever is raised there."""
+
+    def lose_the_worker(text: str, *args, **kwargs):
+        workers = multiprocessing.active_children()
+        for worker in workers:
+            worker.kill()
+        end = time.monotonic() + 10 * bool(workers)  # torch raises when the system tells of the death
+        while time.monotonic() < end:
+            time.sleep(0.05)
+        return text, True
+
+    monkeypatch.setattr(DeadlyData, 'deadly', None)
+    monkeypatch.setattr(yapf_api, 'FormatCode', lose_the_worker)
+    error = errors_of_a_forked_run(tmp_path, capfd)
+    assert 'is killed by signal: Killed' in error
+    assert 'Failed to format' not in error
+
+
+@pytest.mark.fault('N4', '4.14')
+def test_a_signal_while_the_config_is_written_is_said(tmp_path, capsys, monkeypatch):
+    def be_told(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr(yapf_api, 'FormatCode', be_told)
+    assert faults.run(lambda args: make_runner(tmp_path).train(), Namespace(debug=False)) == 143
+    error = capsys.readouterr().err
+    assert 'SIGTERM: stopped at once' in error
+    assert 'Failed to format' not in error
