@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def _rule(metric: str) -> str | None:
 
 
 class CheckpointHook(HostHook):
-    """mmengine's hook, with four differences.
+    """mmengine's hook, with these differences.
 
     * An outdated or outdone checkpoint is deleted when its successor is complete, not before.
     * A misspelt argument is an error at the start; mmengine keeps it for the first saving.
@@ -110,7 +111,12 @@ class CheckpointHook(HostHook):
 
     def before_train(self, runner: Runner) -> None:
         self._map_best_paths(runner)
+        # mmengine deletes here what is more than max_keep_ckpts, before the first iteration of a resumed run.
+        kept = runner.message_hub.runtime_info.pop('keep_ckpt_ids', [])
         super().before_train(runner)
+        if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids = deque(kept)
+            runner.message_hub.update_info('keep_ckpt_ids', list(kept))
         if getattr(runner.train_loop, 'position', {}).get('validate_first'):
             # The checkpoint that is resumed; after the validation it is written as it would have been.
             step, last = (

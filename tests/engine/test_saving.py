@@ -10,9 +10,11 @@ import torch
 from mmengine.config import Config
 
 from mdvision import UserError
+from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
 from mdvision.engine.lock import lock_work_dir
 from mdvision.engine.saving import CheckpointHook, write_whole
 from mdvision.engine.work_dir import find_resumable
+from tests.engine import test_runs  # noqa: F401  registers SignalAt
 from tests.engine.toy import make_runner
 from tests.running import ROOT
 
@@ -104,6 +106,20 @@ def test_by_default_the_two_newest_and_the_best_are_kept(tmp_path):
     hook = base | BEST
     make_runner(tmp_path, epochs=4, checkpoint=hook, val_evaluator=values).train()
     assert names(tmp_path) == {'epoch_3.pth', 'epoch_4.pth', 'best_score_epoch_2.pth'}
+
+
+@pytest.mark.fault('4.5', '4.12')
+def test_a_resumed_run_that_is_to_keep_fewer_deletes_them_after_its_first_checkpoint(tmp_path):
+    make_runner(tmp_path, epochs=3, checkpoint=dict(max_keep_ckpts=3)).train()
+    fewer = dict(max_keep_ckpts=1)
+    stop = dict(type='SignalAt', iteration=13)
+    before = {'epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth'}
+    resume = str(tmp_path / 'epoch_3.pth')
+    with pytest.raises(Interrupted):
+        train_until_told_to_stop(make_runner(tmp_path, 4, (stop,), resume, checkpoint=fewer))
+    assert names(tmp_path) == before | {'interrupted.pth'}
+    make_runner(tmp_path, 4, resume=str(tmp_path / 'interrupted.pth'), checkpoint=fewer).train()
+    assert names(tmp_path) == {'epoch_4.pth'}
 
 
 def write_and_die(path) -> None:
