@@ -141,10 +141,11 @@ class DivergenceHook(Hook):
 
     def _error(self, runner: Runner, what: str) -> DivergedError:
         images = list(dict.fromkeys(self._images))
-        more = f' and {len(images) - SHOWN} more (all of them in the log file)' if len(images) > SHOWN else ''
+        most = SHOWN if runner.begun else len(images)  # nothing is left of the log of a first iteration
+        more = f' and {len(images) - most} more (all of them in the log file)' if len(images) > most else ''
         if more:
             runner.logger.info(f'images since the last update: {", ".join(images)}')
-        shown = f' Images since the last update: {", ".join(images[:SHOWN])}{more}.' if images else ''
+        shown = f' Images since the last update: {", ".join(images[:most])}{more}.' if images else ''
         return DivergedError(f'{what}.{shown} {_state_of_weights(_unwrapped(runner))} {_ADVICE}')
 
 

@@ -30,12 +30,13 @@ class PatientRunner(Runner):
     Attributes:
         make_room: called once by the main process before anything is written, with the name of the own
             folder of logs.
+        begun: whether it writes into the work dir; what it logs before is lost with a start that fails.
     """
 
     make_room: Callable[[str], None] = staticmethod(lambda own: None)
 
     def __init__(self, model: nn.Module | dict, work_dir: str, *args, **kwargs):
-        self._begun = False
+        self.begun = False
         self._real_work_dir = str(Path(work_dir).absolute())
         self._waiting_room = tempfile.mkdtemp(prefix='mdvision_start_')
         weakref.finalize(self, shutil.rmtree, self._waiting_room, ignore_errors=True)
@@ -67,9 +68,9 @@ class PatientRunner(Runner):
         Args:
             prefix: before the name of the config.
         """
-        if self._begun:
+        if self.begun:
             return
-        self._begun = True
+        self.begun = True
         if is_main_process():
             self.make_room(self.timestamp)
         log_dir = Path(self._log_dir)

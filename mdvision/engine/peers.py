@@ -18,9 +18,14 @@ _SECONDS = 3.0
 
 
 def announce_end(kind: str) -> None:
-    """Tell the others that this process ends: ``'error'`` of its own, or another is ``'lost'``."""
+    """Tell the others that this process ends: ``'error'`` of its own, or another is ``'lost'``.
+
+    The first process, which has what all of them say to each other, then gives the others time to say it.
+    """
     if _is_running():
         _within_seconds(lambda store: store.set(_END.format(dist.get_rank()), kind))
+        if kind == 'error' and dist.get_rank() == 0:
+            _within_seconds(lambda store: _ends_of_the_others(store, enough=()))
 
 
 def says_it_first(message: str) -> bool:
@@ -32,8 +37,8 @@ def says_it_first(message: str) -> bool:
         return rank == '0'
     key = f'mdvision_said_{message}'
     speaker = _within_seconds(lambda store: store.compare_set(key, '', rank).decode())
-    # Without an answer the process that holds the store has ended, with the same message most likely.
-    return speaker == rank
+    # Without an answer the first process, which holds the store, has ended; with another message maybe.
+    return speaker in (rank, None)
 
 
 def describe_lost(error: Exception) -> str | None:
@@ -55,7 +60,8 @@ def describe_lost(error: Exception) -> str | None:
     return f'{names} {what}{seconds if ends is not None else ""}.'
 
 
-def _ends_of_the_others(store: dist.Store) -> dict[int, str | None]:
+def _ends_of_the_others(store: dist.Store, enough: tuple[str, ...] = ('error',)) -> dict[int, str | None]:
+    """How each of them ended, as soon as one ended in a way that is ``enough``, all have, or time is up."""
     others = [rank for rank in range(dist.get_world_size()) if rank != dist.get_rank()]
     until = time.monotonic() + _SECONDS - 1
     while True:
@@ -63,7 +69,7 @@ def _ends_of_the_others(store: dist.Store) -> dict[int, str | None]:
         for rank in others:
             known = store.check([_END.format(rank)])
             ends[rank] = store.get(_END.format(rank)).decode() if known else None
-        if 'error' in ends.values() or None not in ends.values() or time.monotonic() > until:
+        if set(enough) & set(ends.values()) or None not in ends.values() or time.monotonic() > until:
             return ends
         time.sleep(0.1)
 

@@ -117,12 +117,21 @@ def test_the_message_names_the_terms_the_iteration_and_the_images(tmp_path):
 @pytest.mark.fault('4.2')
 def test_a_long_list_of_images_is_cut_on_the_console_and_whole_in_the_log(tmp_path):
     loader = dict(dataset=dict(type='NamedPictures', size=40), batch_size=20)
-    text, _ = diverge(tmp_path, dict(what='loss', at=1), train_dataloader=loader)
+    text, _ = diverge(tmp_path, dict(what='loss', at=2), train_dataloader=loader)
     assert text.count('.jpg') == divergence.SHOWN
     assert 'and 4 more (all of them in the log file)' in text
     (log,) = tmp_path.glob('*/*.log')
     (line,) = [line for line in log.read_text().splitlines() if 'images since the last update' in line]
     assert line.count('.jpg') == 20
+
+
+@pytest.mark.fault('4.2')
+def test_in_the_first_iteration_which_leaves_no_log_all_images_are_shown(tmp_path):
+    loader = dict(dataset=dict(type='NamedPictures', size=40), batch_size=20)
+    text, _ = diverge(tmp_path, dict(what='loss', at=1), train_dataloader=loader)
+    assert text.count('.jpg') == 20
+    assert 'log file' not in text
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.fault('D23')

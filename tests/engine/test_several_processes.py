@@ -159,6 +159,52 @@ def test_parameters_that_the_loss_does_not_reach_are_named(tmp_path, capfd):
     assert error.count('Error in process') == 1
 
 
+@MODELS.register_module(force=True)
+class SpoiltInSecond(ToyModel):
+    """In the sixth iteration of the second process the loss, or only its gradient, is not finite."""
+
+    def __init__(self, what: str):
+        super().__init__()
+        self.what, self.iteration = what, 0
+
+    def forward(self, inputs, mode='tensor'):
+        outputs = super().forward(inputs, mode)
+        self.iteration += mode == 'loss'
+        if mode == 'loss' and self.iteration == 6 and os.environ['RANK'] == '1':
+            loss = outputs['loss']
+            if self.what == 'loss':
+                return dict(loss=loss * float('nan'))
+            loss.register_hook(lambda gradient: gradient * float('nan'))
+        return outputs
+
+
+@pytest.mark.fault('D23', '4.1')
+@pytest.mark.parametrize('counts', [1, 4])
+@pytest.mark.parametrize('what', ['loss', 'gradient'])
+def test_all_stop_when_one_diverges(tmp_path, capfd, what, counts):
+    """Before the update, which is that of iteration 6, or of 8 with the gradients of four summed."""
+    summed = dict(optim_wrapper=dict(accumulative_counts=counts))
+
+    def command(args) -> None:
+        train(tmp_path, model=dict(type='SpoiltInSecond', what=what), **summed)
+
+    assert run_forked(lambda process: faults.run(command, Namespace(debug=False)), seconds=40) == [1, 1]
+    error = capfd.readouterr().err
+    update = {1: 6, 4: 8}[counts]
+    assert 'Traceback' not in error
+    assert not list(tmp_path.glob('*.pth'))
+    if what == 'loss':
+        assert 'Error in process 1: The loss became nan at iteration 6' in error
+        assert (
+            'Error in process 0: The loss of another process is not finite, at or before iteration '
+            f'{update}' in error
+        )
+    else:
+        # The gradients are those of all processes.
+        message = f'The gradient of a finite loss became NaN or infinite at iteration {update}'
+        assert error.count(message) == error.count('Error in process') >= 1
+
+
 @pytest.mark.fault('5.10')
 def test_a_busy_port_is_named(monkeypatch):
     with socket.socket() as taken:
