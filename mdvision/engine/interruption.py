@@ -21,6 +21,7 @@ from .distributed import raise_unused_parameters
 from .full_disk import describe_unwritable, naming_the_folder
 from .peers import ask_store
 from .run_files import INTERRUPTED
+from .shared_losses import share_losses
 from .signals import STOP_SIGNALS, ToldToStop, handling
 
 __all__ = ['Interrupted', 'train_until_told_to_stop']
@@ -122,17 +123,13 @@ class _StopHook(Hook):
         # The end of an epoch has steps of its own, after which it is over.
         if by_epoch and batch_idx + 1 == len(runner.train_dataloader):
             return
-        self._end_without_a_log(runner, done)
-        if self._may_stop(runner, done):
-            self.stop(runner)
+        self._end_or_go_on(runner, done)
 
     def after_train_epoch(self, runner: Runner) -> None:
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             return
         self._position = dict(epoch=runner.epoch + 1, iter=runner.iter)
-        self._end_without_a_log(runner, runner.iter)
-        if self._may_stop(runner, runner.iter):
-            self.stop(runner)
+        self._end_or_go_on(runner, runner.iter)
 
     def before_val_epoch(self, runner: Runner) -> None:
         self._validating = True
@@ -145,6 +142,12 @@ class _StopHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         self._validating = False
+
+    def _end_or_go_on(self, runner: Runner, done: int) -> None:
+        self._end_without_a_log(runner, done)
+        if self._may_stop(runner, done):
+            share_losses(runner)  # all processes are here
+            self.stop(runner)
 
     def _may_stop(self, runner: Runner, done: int) -> bool:
         """Whether to stop after ``done`` iterations; several processes agree: none can go on alone."""

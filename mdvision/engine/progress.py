@@ -2,8 +2,9 @@
 
 import datetime
 
-from mmengine.dist import all_gather_object, get_world_size
 from mmengine.runner import LogProcessor
+
+from .shared_losses import share_losses
 
 __all__ = ['ProgressLog']
 
@@ -19,10 +20,10 @@ class ProgressLog(LogProcessor):
     """
 
     def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> tuple[dict, str]:
-        tag, _ = super().get_log_after_iter(runner, batch_idx, mode)
         if mode == 'train':
-            _average_losses(tag)
-        else:
+            share_losses(runner)
+        tag, _ = super().get_log_after_iter(runner, batch_idx, mode)
+        if mode != 'train':
             loader = runner.val_dataloader if mode == 'val' else runner.test_dataloader
             return tag, f'{"validation" if mode == "val" else "test"}  batch {batch_idx + 1}/{len(loader)}'
         parts = []
@@ -96,14 +97,3 @@ def _loss_text(tag: dict, prefix: str) -> str:
     ]
     texts = [f'{total} {tag[total]:.4f}'] if total in tag else []
     return ' '.join(texts + ([f'({", ".join(parts)})'] if parts else []))
-
-
-def _average_losses(tag: dict) -> None:
-    """Replace the losses of this process by the mean over all processes, which all log at the same step."""
-    if get_world_size() == 1:
-        return
-    own = {key: float(value) for key, value in tag.items() if 'loss' in key}
-    gathered = all_gather_object(own)
-    for key in own:
-        values = [one[key] for one in gathered if key in one]
-        tag[key] = sum(values) / len(values)

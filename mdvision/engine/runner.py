@@ -35,6 +35,7 @@ from .progress import ProgressLog
 from .resuming import check_resumable
 from .saving import CheckpointHook, write_whole
 from .settings import SettingsHook, check_settings, follow_config
+from .shared_losses import SharedLossesHook
 from .signals import DeafWorker
 from .switches import real_batch
 
@@ -124,6 +125,7 @@ class Runner(PatientRunner):
         self.register_hook(CsvLogHook())
         self.register_hook(BadImagesHook())
         self.register_hook(PendingGradientsHook())
+        self.register_hook(SharedLossesHook())
         self.register_hook(SettingsHook())
         self.register_hook(DivergenceHook())
 

@@ -17,6 +17,7 @@ from mdvision.evaluation.direction import is_lower_better
 from .accumulation import share_pending_gradients
 from .loops import EpochLoop, IterLoop
 from .run_files import INTERRUPTED
+from .shared_losses import share_losses
 
 __all__ = ['CheckpointHook', 'write_whole']
 
@@ -95,6 +96,7 @@ class CheckpointHook(HostHook):
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         share_pending_gradients(runner)
+        share_losses(runner)
         due = getattr(runner.train_loop, 'position', {}).get('validate_first')
         self._before_validation = (step, dict(meta)) if due else None
         super()._save_checkpoint_with_step(runner, step, meta)

@@ -64,17 +64,6 @@ def test_a_validation_loss_is_that_of_its_own_validation(tmp_path):
     assert [float(loss) for loss in losses] == [10, 20, 30]
 
 
-@pytest.mark.fault('5.3')
-def test_the_logged_loss_is_the_mean_of_all_processes(monkeypatch):
-    """Also of a part that not every process has."""
-    others = dict(loss=3.0), dict(loss=5.0, loss_part=1.0)
-    monkeypatch.setattr(progress, 'get_world_size', lambda: 3)
-    monkeypatch.setattr(progress, 'all_gather_object', lambda own: [own, *others])
-    tag = dict(loss=1.0, loss_part=2.0, lr=0.1)
-    progress._average_losses(tag)
-    assert tag == dict(loss=3.0, loss_part=1.5, lr=0.1)
-
-
 def test_gradients_that_are_summed_count_in_the_learning_rate(tmp_path):
     auto = dict(base_batch_size=2, enable=True)
     runner = make_runner(

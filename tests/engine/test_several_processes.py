@@ -18,11 +18,15 @@ from torch import nn
 
 from mdvision import UserError
 from mdvision.engine import distributed, faults
+from mdvision.engine.csv_log import read_rows
 from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
+from tests.engine.resumed import Killed, assert_same, state
 from tests.engine.toy import ToyModel, make_runner
 from tests.forking import run_forked
 from tests.running import ENVIRONMENT, ROOT
 
+# The main process has then recorded iterations that no line of the log has shown.
+LOGGED_SELDOM = dict(default_hooks=dict(logger=dict(type='LoggerHook', interval=5)))
 TOY = ROOT / 'tests/engine/toy_process.py'
 
 
@@ -65,14 +69,10 @@ def train(work_dir: Path, *hooks: dict, **more) -> None:
     )  # fmt: skip
 
 
-def weights(path: Path) -> dict:
-    return torch.load(path, weights_only=False)['state_dict']
-
-
-@pytest.mark.fault('D7', 'D39')
+@pytest.mark.fault('D7', 'D39', '4.18')
 @pytest.mark.parametrize(('counts', 'rank'), [(1, 1), (8, 0), (8, 1)])
 def test_all_stop_after_the_same_update_and_go_on_as_if_they_had_not(tmp_path, counts, rank):
-    summed = dict(optim_wrapper=dict(accumulative_counts=counts))
+    summed = dict(optim_wrapper=dict(accumulative_counts=counts), **LOGGED_SELDOM)
 
     def stop(process: int) -> None:
         with pytest.raises(Interrupted) as stopped:
@@ -85,8 +85,53 @@ def test_all_stop_after_the_same_update_and_go_on_as_if_they_had_not(tmp_path, c
     assert run_forked(stop) == [0, 0]
     assert torch.load(run, weights_only=False)['meta']['iter'] == {1: 8, 8: 16}[counts]
     assert run_forked(lambda process: train(tmp_path / 'run', resume=str(run), **summed)) == [0, 0]
-    one, other = (weights(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'run'))
-    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert_same(state(tmp_path / 'run'), state(tmp_path / 'whole'))
+
+
+@pytest.mark.fault('4.18')
+@pytest.mark.parametrize('end', [dict(iteration=30), dict(validation=1)], ids=str)
+def test_two_that_were_killed_go_on_as_if_they_had_not(tmp_path, end):
+    """The first line of the log after that is the mean of iterations before and after it, of both."""
+
+    settings = dict(val_evaluator=dict(type='ScoreByWeights'), **LOGGED_SELDOM)
+
+    def killed(process: int) -> None:
+        with pytest.raises(Killed):
+            train(tmp_path / 'run', dict(type='EndAt', **end), **settings)
+
+    resume = str(tmp_path / 'run' / 'epoch_1.pth')
+    assert run_forked(lambda process: train(tmp_path / 'whole', **settings)) == [0, 0]
+    assert run_forked(killed) == [0, 0]
+    assert run_forked(lambda process: train(tmp_path / 'run', resume=resume, **settings)) == [0, 0]
+    assert_same(state(tmp_path / 'run'), state(tmp_path / 'whole'))
+
+
+@MODELS.register_module(force=True)
+class OddLosses(ToyModel):
+    """Losses that are known; the second process has a part of them in every other iteration only."""
+
+    calls = 0
+
+    def forward(self, inputs, mode='tensor'):
+        out = super().forward(inputs, mode)
+        if mode == 'loss':
+            rank, self.calls = int(os.environ['RANK']), self.calls + 1
+            out['loss'] = out['loss'] * 0 + 1 + 2 * rank
+            if rank == 0 or self.calls % 2 == 0:
+                out['loss_part'] = out['loss'].detach() * 10
+        return out
+
+
+@pytest.mark.fault('5.3')
+def test_the_logged_loss_is_the_mean_of_all_processes(tmp_path):
+    """Also of a part that not every process has: 10 and, in every other iteration, 30."""
+    more = dict(model=dict(type='OddLosses'), train_cfg=dict(max_epochs=1), **LOGGED_SELDOM)
+    assert run_forked(lambda process: train(tmp_path, **more)) == [0, 0]
+    rows = [row for row in read_rows(tmp_path / 'metrics.csv') if row['phase'] == 'train']
+    assert [int(row['iter']) for row in rows] == [5, 10, 15, 20]
+    parts = [14, 15, 15, 15]  # the mean of the last ten iterations at most
+    assert [float(row['loss_part']) for row in rows] == parts
+    assert [float(row['loss']) for row in rows] == [2] * 4
 
 
 @pytest.mark.fault('D7')
