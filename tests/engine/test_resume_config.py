@@ -10,6 +10,8 @@ from mdvision import UserError
 from mdvision.engine import launch, settings
 from mdvision.engine import runner as runner_module
 from mdvision.engine.checkpoint import read_checkpoint
+from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
+from tests.engine import test_runs  # noqa: F401  registers SignalAt
 from tests.engine.toy import make_runner
 
 
@@ -201,6 +203,38 @@ def test_a_schedule_in_iterations_goes_on_at_its_epoch_with_another_batch(tmp_pa
     # Written before the end of epoch 2, which is made up for.
     rates = train(tmp_path / 'a', resume=str(tmp_path / 'run' / 'iter_8.pth'), **large)
     assert {epoch: rates[epoch] for epoch in (3, 4, 5, 6)} == {epoch: whole[epoch] for epoch in (3, 4, 5, 6)}
+
+
+@HOOKS.register_module(force=True)
+class RatesOfIterations(Hook):
+    seen: list[float] = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen.append(runner.optim_wrapper.get_lr()['lr'][0])
+
+
+@pytest.mark.fault('D4')
+@pytest.mark.parametrize(('stopped', 'rest'), [(5, 10), (6, 9), (7, 9)])
+def test_a_schedule_in_iterations_goes_on_in_its_epoch_with_another_batch(tmp_path, stopped, rest):
+    """Stopped in epoch 2 after so many batches of two; the rest is in batches of four, of the same epochs."""
+    schedule = [dict(type='CosineAnnealingLR', T_max=6, end=6, convert_to_iter_based=True)]
+    settings = dict(epochs=6, param_scheduler=schedule)
+    settings['val_evaluator'] = dict(type='ToyMetric', values=tuple(range(1, 30)))
+    large = settings | dict(train_dataloader=dict(batch_size=4))
+    rates = dict(type='RatesOfIterations')
+
+    def rates_of(folder, *hooks, **settings):
+        RatesOfIterations.seen.clear()
+        train_until_told_to_stop(make_runner(tmp_path / folder, hooks=(rates, *hooks), **settings))
+        return list(RatesOfIterations.seen)
+
+    whole = rates_of('whole', **large)
+    assert len(whole) == 12
+    with pytest.raises(Interrupted):
+        rates_of('run', dict(type='SignalAt', iteration=stopped - 1), **settings)
+    resumed = rates_of('run', resume=str(tmp_path / 'run' / 'interrupted.pth'), **large)
+    assert len(resumed) == rest
+    assert resumed == whole[-rest:]
 
 
 def test_a_file_without_settings_is_followed_and_named(tmp_path, said):
