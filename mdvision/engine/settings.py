@@ -11,8 +11,10 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mdvision.console import say
+from mdvision.errors import UserError
 
 from .resuming import check_optimizer
+from .unpickling import is_readable
 
 __all__ = ['SettingsHook', 'check_settings', 'follow_config', 'loadable']
 
@@ -31,11 +33,13 @@ class SettingsHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_run(self, runner: Runner) -> None:
+        _check_readable(runner)
         runner.settings = _settings_of(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if 'optimizer' in checkpoint:
             checkpoint['meta']['settings'] = runner.settings
+        _check_readable(runner)  # once more: a step may have made something
         schedulers = checkpoint.get('param_schedulers', [])
         for states in schedulers.values() if isinstance(schedulers, dict) else [schedulers]:
             states[:] = map(loadable, states)
@@ -44,6 +48,20 @@ class SettingsHook(Hook):
 def loadable(state: Mapping) -> dict:
     """The state of a scheduler without its functions."""
     return {key: value for key, value in state.items() if not callable(value)}
+
+
+def _check_readable(runner: Runner) -> None:
+    """Refuse a scheduler whose state would make checkpoints that are never read again."""
+    for name in _wrappers(runner):
+        for scheduler in _of(name, runner.param_schedulers, []):
+            for key, value in loadable(scheduler.state_dict()).items():
+                if not is_readable(value):
+                    raise UserError(
+                        f'param_scheduler {type(scheduler).__name__}: what it keeps as {key!r} '
+                        f'({type(value).__name__}) cannot be read from a checkpoint again, which executes '
+                        'nothing. Its state_dict() may hold numbers, text, lists, dicts and tensors; let it '
+                        'leave out the rest, or write that in such values.'
+                    )
 
 
 def _wrappers(runner: Runner) -> dict[str, OptimWrapper]:

@@ -1,5 +1,6 @@
 """Opening what ``torch.save`` wrote without executing anything in it."""
 
+import io
 import pickle
 import re
 import warnings
@@ -12,7 +13,7 @@ from mmengine.logging import HistoryBuffer
 
 from mdvision.errors import UserError
 
-__all__ = ['allow_code_in_checkpoints', 'code_allowed', 'origin_of_text', 'unpickle']
+__all__ = ['allow_code_in_checkpoints', 'code_allowed', 'is_readable', 'origin_of_text', 'unpickle']
 
 _HISTORY_METHODS = {'current', 'max', 'min', 'mean'}
 
@@ -76,6 +77,19 @@ def unpickle(file: Path, map_location=None) -> object:
     for text in _texts(content):
         _origins[text] = str(file)
     return content
+
+
+def is_readable(value: object) -> bool:
+    """Whether :func:`unpickle` would read what ``torch.save`` writes of it."""
+    file = io.BytesIO()
+    try:
+        torch.save(value, file)
+        file.seek(0)
+        with torch.serialization.safe_globals(_safe_globals()):
+            torch.load(file, weights_only=True)
+    except Exception:  # whatever a class of the user's makes of it
+        return False
+    return True
 
 
 def _restricted_getattr(obj, name: str):

@@ -6,12 +6,14 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
+from mmengine.optim import ConstantLR
 from mmengine.registry import HOOKS, MODELS, OPTIMIZERS, PARAM_SCHEDULERS
 from torch import nn
 
 import mdvision.engine.launch  # noqa: F401
+from mdvision import UserError
 from tests.engine.test_resume_config import last, same_training
-from tests.engine.toy import make_runner
+from tests.engine.toy import ToyData, make_runner
 
 PACKAGES = ('torch', 'mmengine', 'mmdet', 'mmpretrain', 'mdvision')
 
@@ -141,3 +143,34 @@ def test_every_optimizer_can_be_resumed(name, tmp_path):
     whole, resumed = last(tmp_path / 'whole', 4), last(tmp_path / 'resumed', 4)
     assert whole['optimizer']['state']
     assert same_training(whole, resumed)
+
+
+class Helper:
+    """Something that no safe reader makes."""
+
+
+@PARAM_SCHEDULERS.register_module(force=True)
+class HelpedLR(ConstantLR):
+    """Keeps an object, from its start or from a step on."""
+
+    def __init__(self, *args, after: int = 0, **kwargs):
+        self.after, self.helper = after, None
+        super().__init__(*args, **kwargs)
+
+    def step(self):
+        super().step()
+        if self.last_step >= self.after:
+            self.helper = [Helper()]
+
+
+@pytest.mark.fault('D4')
+@pytest.mark.parametrize(('after', 'trained'), [(0, 0), (2, 2)])
+def test_a_scheduler_whose_state_cannot_be_read_again_is_refused(after, trained, tmp_path):
+    """At the start where it is known then; else no checkpoint is written that is worth nothing."""
+    ToyData.seen.clear()
+    scheduler = dict(type='HelpedLR', after=after)
+    runner = make_runner(tmp_path, epochs=3, param_scheduler=[scheduler])
+    with pytest.raises(UserError, match=r"param_scheduler HelpedLR: what it keeps as 'helper' \(list\)"):
+        runner.train()
+    assert len(ToyData.seen) == 8 * trained
+    assert len(list(tmp_path.glob('*.pth'))) == max(trained - 1, 0)
