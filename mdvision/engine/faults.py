@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -90,8 +91,10 @@ def _complain(text: str) -> None:
 
 
 def _note_traceback() -> None:
-    if MMLogger._instance_dict:
-        MMLogger.get_current_instance().info(traceback.format_exc())
+    logger = MMLogger.get_current_instance() if MMLogger._instance_dict else None
+    # The one of a process that has not come to its runner yet has no file, and would show it.
+    if logger and any(isinstance(handler, logging.FileHandler) for handler in logger.handlers):
+        logger.info(traceback.format_exc())
 
 
 def _in_chain(error: BaseException | None, wanted: Callable[[BaseException], bool]) -> BaseException | None:

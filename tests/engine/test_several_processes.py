@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS, MODELS
 from torch import nn
 
@@ -248,6 +250,21 @@ def test_all_stop_when_one_diverges(tmp_path, capfd, what, counts):
         # The gradients are those of all processes.
         message = f'The gradient of a finite loss became NaN or infinite at iteration {update}'
         assert error.count(message) == error.count('Error in process') >= 1
+
+
+@pytest.mark.fault('g')
+def test_a_process_without_a_log_file_yet_shows_no_traceback(monkeypatch, capfd):
+    """As the second one, where the first does not get the work dir; mmengine has a logger by then."""
+    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
+    MMLogger.get_current_instance()
+
+    def lose_the_others(args) -> None:
+        raise RuntimeError('Connection closed by peer')
+
+    assert faults.run(lose_the_others, Namespace(debug=False)) == 1
+    shown = ''.join(capfd.readouterr())
+    assert 'Connection closed by peer' in shown
+    assert 'Traceback' not in shown
 
 
 @pytest.mark.fault('5.10')
