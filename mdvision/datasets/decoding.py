@@ -8,8 +8,11 @@ followed, at a third of the price.
 The child runs this file as a script, so nothing of the package is imported.
 """
 
+import contextlib
+import itertools
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -23,6 +26,7 @@ __all__ = ['UNREADABLE', 'decode_files', 'decode_processes']
 
 UNREADABLE = 'unreadable'
 _CRASHED = 'crashed'
+_PATIENCE = 60.0  # seconds that a child waits for further files
 
 
 def decode_processes(files: int) -> int:
@@ -56,22 +60,59 @@ def _decode_part(paths: list[str], done: Callable[[int], None]) -> Iterator[tupl
     """What a child says; one that a file crashes is followed by another, which goes on behind that file."""
     position = 0
     while position < len(paths):
-        child = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        with child:
-            child.stdin.write(json.dumps([os.path.abspath(path) for path in paths[position:]]).encode())
-            child.stdin.close()
-            for line in child.stdout:
+        child = _kept_child()
+        kept, answers = child is not None, 0
+        child = child or _start_child()
+        try:
+            for line in _ask(child, paths[position:]):
                 yield _fault(*json.loads(line))
-                position += 1
+                position, answers = position + 1, answers + 1
                 done(1)
-        if position < len(paths):
+        except BaseException:
+            child.kill()  # what is left is not asked for any more
+            child.communicate()
+            raise
+        if position == len(paths) and not _kept:
+            _kept.append(child)
+            return
+        child.communicate()  # ends it
+        # A kept child that ended before its first answer had waited too long: no file did that.
+        if position < len(paths) and (answers or not kept):
             yield _fault(_CRASHED, f'status {child.returncode}')
             position += 1
+
+
+_kept: list[subprocess.Popen] = []
+"""A child that waits for the next files, as starting one takes longer than decoding a few."""
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_kept.clear)  # it answers to the process that started it
+
+
+def _kept_child() -> subprocess.Popen | None:
+    try:
+        child = _kept.pop()
+    except IndexError:  # none, or another thread has it
+        return None
+    return child if child.poll() is None else None
+
+
+def _start_child() -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _ask(child: subprocess.Popen, paths: list[str]) -> Iterator[bytes]:
+    """An answer for each path; fewer where the child ends."""
+    request = json.dumps([os.path.abspath(path) for path in paths])
+    with contextlib.suppress(BrokenPipeError):  # it ended: then there are no answers
+        child.stdin.write(f'{request}\n'.encode())
+        child.stdin.flush()
+    yield from itertools.islice(child.stdout, len(paths))
 
 
 def _fault(state: str, said: str) -> tuple[str, str]:
@@ -85,17 +126,20 @@ def _fault(state: str, said: str) -> tuple[str, str]:
 
 
 def _serve() -> None:
-    """The child: paths as a JSON list come in, a JSON line for each goes out."""
-    paths = json.load(sys.stdin)
+    """The child: a line with a JSON list of paths comes in, a JSON line for each path goes out.
+
+    It ends with the process that started it, and when it was asked nothing for a minute.
+    """
     cv2.setNumThreads(1)
     with tempfile.TemporaryFile() as heard:
         os.dup2(heard.fileno(), 2)
-        for path in paths:
-            before = os.lseek(heard.fileno(), 0, os.SEEK_END)
-            state, jpeg = _decode(path)
-            said = os.pread(heard.fileno(), 2000, before).decode(errors='replace').split('\n')[0].strip()
-            said = said if state or jpeg else ''  # of a sound PNG the decoder says harmless things
-            print(json.dumps([state, said]), flush=True)
+        while select.select([sys.stdin], [], [], _PATIENCE)[0] and (request := sys.stdin.readline()):
+            for path in json.loads(request):
+                before = os.lseek(heard.fileno(), 0, os.SEEK_END)
+                state, jpeg = _decode(path)
+                said = os.pread(heard.fileno(), 2000, before).decode(errors='replace').split('\n')[0].strip()
+                said = said if state or jpeg else ''  # of a sound PNG the decoder says harmless things
+                print(json.dumps([state, said]), flush=True)
 
 
 def _decode(path: str) -> tuple[str, bool]:

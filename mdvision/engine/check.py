@@ -15,6 +15,7 @@ from mmengine.device import is_cuda_available
 from mmengine.runner import Runner
 from torch import nn
 
+from mdvision.console import say
 from mdvision.errors import UserError
 
 from .config_values import find_missing_sections
@@ -25,6 +26,7 @@ from .findings import SEVERITIES, Finding, FoundError
 from .launch import apply_switches, prepare
 from .memory_check import check_memory
 from .run_checks import check_classes, check_run
+from .smaller_images import LONGEST_SIDE, use_smaller_images
 
 __all__ = ['check', 'main']
 
@@ -104,6 +106,7 @@ class _Check:
         self.args = args
         self.cfg: Config = None
         self.runner: Runner = None
+        self.smaller_images = False
 
     def config(self) -> list[Finding]:
         found: list[Finding] = []
@@ -117,6 +120,8 @@ class _Check:
         collect(find_missing_sections(self.cfg))
         apply_switches(self.cfg, self.args)
         self.cfg.resume = False
+        # Here already: the data sets, with their pipelines, are built once for all parts.
+        self.smaller_images = not is_cuda_available() and use_smaller_images(self.cfg)
         return found
 
     def build(self, folder: Path) -> list[Finding]:
@@ -138,7 +143,11 @@ class _Check:
         """Two iterations, a validation, a checkpoint and a resumption; on a CPU with two images a batch."""
         record, cfg = _Gradients(), Config(self.cfg.to_dict())
         if not is_cuda_available():
-            cfg.train_dataloader.batch_size = min(cfg.train_dataloader.batch_size, 2)
+            for loader in filter(None, (cfg.train_dataloader, cfg.get('val_dataloader'))):
+                loader.batch_size = min(loader.batch_size, 2)
+        if self.smaller_images:
+            say(f'the steps use images of at most {LONGEST_SIDE} pixels a side, as this is a CPU; '
+                'train.py --dry-run has them at full size')  # fmt: skip
         dry_run(cfg, 0.0 if self.args.allow_partial else 0.9, record.watch)
         return record.findings()
 

@@ -1,8 +1,10 @@
 """Split files, annotation files, boxes and image files, one at a time, without any host library."""
 
 import io
+import multiprocessing
 import pickle
 import random
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -475,16 +477,65 @@ def test_what_the_decoder_complains_of_is_kept_with_the_file(tmp_path, picture):
     assert check_images([str(bad)], 'header')[0].complaint == ''
 
 
-def test_a_file_that_crashes_the_decoder_is_named_and_the_others_are_read(tmp_path, picture, monkeypatch):
-    """A stand-in for the decoder that dies at one file."""
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """A stand-in for the decoder: it dies at a bad file, and says its process of the others."""
     (tmp_path / 'decoder.py').write_text(
         'import json, os, sys\n'
-        'for path in json.load(sys.stdin):\n'
-        '    os._exit(3) if "bad" in path else print(json.dumps(["", ""]), flush=True)\n'
+        'for line in sys.stdin:\n'
+        '    for path in json.loads(line):\n'
+        '        os._exit(3) if "bad" in path else print(json.dumps(["", str(os.getpid())]), flush=True)\n'
     )
     monkeypatch.setattr(decoding, '__file__', str(tmp_path / 'decoder.py'))
+    kept = list(decoding._kept)
+    decoding._kept.clear()
+    yield
+    for child in decoding._kept:
+        child.communicate()
+    decoding._kept[:] = kept
+
+
+@pytest.mark.usefixtures('stand_in')
+def test_a_file_that_crashes_the_decoder_is_named_and_the_others_are_read():
     found = decode_files(['a', 'bad1', 'b', 'bad2'])
-    assert found == [('', ''), ('crashes the decoder (status 3)', '')] * 2
+    assert [fault for fault, _ in found] == ['', 'crashes the decoder (status 3)'] * 2
+    assert decode_files(['bad1'])[0][0] == 'crashes the decoder (status 3)'
+
+
+@pytest.mark.usefixtures('stand_in')
+def test_a_decoder_is_kept_for_the_next_files_and_replaced_when_it_ended():
+    (first,), (second,) = decode_files(['a']), decode_files(['b'])
+    assert first == second
+    (child,) = decoding._kept
+    child.terminate()
+    (found,) = decode_files(['c'])  # whether its end is noticed before or after it is asked
+    assert found[0] == '' and found[1] != first[1]
+    (child,) = decoding._kept
+    child.kill()
+    child.wait()
+    assert decode_files(['c'])[0][0] == ''
+    (child,) = decoding._kept
+    assert decode_files(['a', 'bad'])[1][0] == 'crashes the decoder (status 3)'
+    assert decoding._kept == [] and child.returncode == 3
+
+
+@pytest.mark.usefixtures('stand_in')
+def test_a_forked_process_has_a_decoder_of_its_own():
+    ((_, of_the_parent),) = decode_files(['a'])
+    with multiprocessing.get_context('fork').Pool(1) as pool:
+        ((_, of_the_fork),) = pool.apply(decode_files, (['a'],))
+    assert of_the_fork != of_the_parent
+    assert decode_files(['b']) == [('', of_the_parent)]
+
+
+def test_an_idle_decoder_ends(tmp_path, monkeypatch):
+    source = Path(decoding.__file__).read_text()
+    assert '_PATIENCE = 60.0' in source
+    script = tmp_path / 'decoding.py'
+    script.write_text(source.replace('_PATIENCE = 60.0', '_PATIENCE = 0.1'))
+    monkeypatch.setattr(decoding, '__file__', str(script))
+    with decoding._start_child() as child:
+        assert child.wait(30) == 0
 
 
 def test_long_checks_say_how_far_they_are(tmp_path, picture, monkeypatch):

@@ -86,6 +86,12 @@ def test_wrong_channels_are_found_by_the_steps(arguments):
     assert 'model.head.fc (Linear) failed: expected 512 in_features, got 64' in said
 
 
+@pytest.mark.fault('3.4')
+def test_a_best_metric_that_is_not_measured_is_found_by_the_steps(arguments):
+    said = texts(check(arguments('default_hooks.checkpoint.save_best=acc/top1', quick=False)), 'error')
+    assert "'acc/top1'" in said and "'accuracy/top1'" in said
+
+
 def test_json_and_the_exit_status_say_whether_it_may_train(arguments, capsys):
     assert faults.run(main, arguments(json=True)) == 0
     found = json.loads(capsys.readouterr().out)
