@@ -11,8 +11,7 @@ from mdvision.engine import launch, settings
 from mdvision.engine import runner as runner_module
 from mdvision.engine.checkpoint import read_checkpoint
 from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
-from tests.engine import test_runs  # noqa: F401  registers SignalAt
-from tests.engine.toy import make_runner
+from tests.engine.toy import last, make_runner, same_training
 
 
 @HOOKS.register_module(force=True)
@@ -31,25 +30,6 @@ def train(work_dir, **settings):
     validations = dict(type='ToyMetric', values=tuple(range(1, 30)))
     make_runner(work_dir, hooks=(dict(type='RatesOfEpochs'),), val_evaluator=validations, **settings).train()
     return dict(RatesOfEpochs.seen)
-
-
-def last(work_dir, epochs):
-    return read_checkpoint(str(work_dir / f'epoch_{epochs}.pth'))
-
-
-def same(one, other):
-    """Tensors and numbers in lists and dicts, to the last bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
-
-
-def same_training(one, other):
-    return all(same(one[part], other[part]) for part in ('state_dict', 'optimizer', 'param_schedulers'))
 
 
 @pytest.fixture

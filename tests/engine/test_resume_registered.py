@@ -12,8 +12,7 @@ from torch import nn
 
 import mdvision.engine.launch  # noqa: F401
 from mdvision import UserError
-from tests.engine.test_resume_config import last, same_training
-from tests.engine.toy import ToyData, make_runner
+from tests.engine.toy import ToyData, last, make_runner, same_training
 
 PACKAGES = ('torch', 'mmengine', 'mmdet', 'mmpretrain', 'mdvision')
 

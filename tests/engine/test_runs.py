@@ -1,13 +1,10 @@
 """What a run writes and keeps: metrics.csv, whole checkpoints, an end on a signal, where it goes on."""
 
 import csv
-import os
 import signal
 
 import pytest
 import torch
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 
 from mdvision import UserError
 from mdvision.engine import faults, progress, saving
@@ -17,22 +14,6 @@ from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
 from mdvision.engine.switches import averaging_lines
 from mdvision.engine.work_dir import find_resumable
 from tests.engine.toy import ToyData, make_runner
-
-
-@HOOKS.register_module(force=True)
-class SignalAt(Hook):
-    """Sends this process a signal in a training iteration or a validation batch."""
-
-    def __init__(self, iteration: int | None = None, validation_batch: int | None = None, number: int = 15):
-        self.iteration, self.validation_batch, self.number = iteration, validation_batch, number
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.iter == self.iteration:
-            os.kill(os.getpid(), self.number)
-
-    def before_val_iter(self, runner, batch_idx, data_batch=None):
-        if batch_idx == self.validation_batch:
-            os.kill(os.getpid(), self.number)
 
 
 def weights(path):

@@ -14,7 +14,6 @@ from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
 from mdvision.engine.lock import lock_work_dir
 from mdvision.engine.saving import CheckpointHook, write_whole
 from mdvision.engine.work_dir import find_resumable
-from tests.engine import test_runs  # noqa: F401  registers SignalAt
 from tests.engine.toy import make_runner
 from tests.running import ROOT
 

@@ -19,7 +19,6 @@ from mdvision.engine import faults
 from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
 from mdvision.engine.lock import lock_work_dir
 from mdvision.engine.signals import handling
-from tests.engine import test_runs  # noqa: F401  registers SignalAt
 from tests.engine.toy import ToyData, make_runner
 from tests.forking import run_forked
 from tests.running import ENVIRONMENT, ROOT

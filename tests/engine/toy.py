@@ -1,19 +1,22 @@
 """A training of milliseconds, to look at what happens around the steps."""
 
+import os
 import uuid
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, METRICS, MODELS
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS
 from torch import nn
 from torch.utils.data import Dataset
 
+from mdvision.engine.checkpoint import read_checkpoint
 from mdvision.engine.runner import Runner
 
-__all__ = ['ToyData', 'make_runner']
+__all__ = ['SignalAt', 'ToyData', 'last', 'make_runner', 'same_training']
 
 
 @DATASETS.register_module(force=True)
@@ -62,6 +65,43 @@ class ToyMetric(BaseMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         value = self.values.pop(0)
         return dict(score=value, loss=10 * value)
+
+
+@HOOKS.register_module(force=True)
+class SignalAt(Hook):
+    """Sends this process a signal in a training iteration or a validation batch."""
+
+    def __init__(self, iteration: int | None = None, validation_batch: int | None = None, number: int = 15):
+        self.iteration, self.validation_batch, self.number = iteration, validation_batch, number
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.iteration:
+            os.kill(os.getpid(), self.number)
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None):
+        if batch_idx == self.validation_batch:
+            os.kill(os.getpid(), self.number)
+
+
+def last(work_dir, epochs):
+    """The checkpoint of that epoch."""
+    return read_checkpoint(str(work_dir / f'epoch_{epochs}.pth'))
+
+
+def same(one, other):
+    """Tensors and numbers in lists and dicts, to the last bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def same_training(one, other):
+    """Whether two checkpoints hold the same weights, optimizer and schedule, to the last bit."""
+    return all(same(one[part], other[part]) for part in ('state_dict', 'optimizer', 'param_schedulers'))
 
 
 def make_runner(
