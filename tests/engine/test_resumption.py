@@ -40,3 +40,15 @@ def test_resumed_equals_uninterrupted(tmp_path, whole, where, signal, workers):
         pytest.skip('once is enough')
     train(tmp_path / 'run', [dict(end, signal=signal) for end in ENDS[where]], **settings_of(workers))
     assert_same(state(tmp_path / 'run'), state(whole(workers=workers)))
+
+
+@pytest.mark.fault('4.17')
+@pytest.mark.parametrize('workers', [0, 2])
+def test_the_same_seed_twice(tmp_path, whole, workers):
+    """Equal to the last bit, with dropout and noise on the data; with another seed not."""
+    settings = settings_of(workers)
+    train(tmp_path / 'again', **settings)
+    assert_same(state(tmp_path / 'again'), state(whole(workers=workers)))
+    train(tmp_path / 'other', **settings, randomness=dict(seed=1))
+    with pytest.raises(AssertionError):
+        assert_same(state(tmp_path / 'other'), state(tmp_path / 'again'))
