@@ -89,12 +89,14 @@ class CheckpointHook(HostHook):
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = []
-        if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
-            while len(self.keep_ckpt_ids) >= self.max_keep_ckpts:
-                outdated.append(self.keep_ckpt_ids.popleft())
+        if self.max_keep_ckpts > 0:
             # mmengine deletes nothing for a step that is already in its list.
-            self.keep_ckpt_ids.append(step)
+            if not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step:
+                self.keep_ckpt_ids.append(step)
+            # With the outdated ones: a run that is killed before they are deleted does so when resumed.
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+            while len(self.keep_ckpt_ids) > self.max_keep_ckpts:
+                outdated.append(self.keep_ckpt_ids.popleft())
         share_pending_gradients(runner)
         share_losses(runner)
         due = getattr(runner.train_loop, 'position', {}).get('validate_first')

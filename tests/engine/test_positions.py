@@ -11,6 +11,7 @@ from mdvision.engine.checkpoint import read_checkpoint
 from mdvision.engine.fetching import PlacingSampler
 from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
 from mdvision.engine.report import _last_validation
+from mdvision.engine.saving import CheckpointHook
 from mdvision.engine.work_dir import find_resumable
 from tests.engine.resumed import Killed, assert_same, settings_of, state, train
 from tests.engine.toy import ToyData, make_runner
@@ -149,3 +150,20 @@ def test_an_earlier_validation_is_not_the_result(tmp_path):
     assert _last_validation(runner)['score'] == pytest.approx(float(state(tmp_path)[1][-1]['score']))
     runner.train_loop.position['validated'] = 5
     assert _last_validation(runner) == {}
+
+
+@pytest.mark.fault('4.12', '4.18')
+def test_killed_before_an_outdated_checkpoint_is_deleted(tmp_path, monkeypatch):
+    """It is deleted when the run is resumed."""
+    settings = settings_of(epochs=4, checkpoint=dict(max_keep_ckpts=2))
+
+    def killed(hook, path):
+        if path.endswith('epoch_1.pth'):
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(CheckpointHook, '_delete', killed)
+        train_until_told_to_stop(make_runner(tmp_path, **settings))
+    assert (tmp_path / 'epoch_3.pth').is_file()
+    train(tmp_path, **settings)
+    assert {path.name for path in tmp_path.glob('*.pth')} == {'epoch_3.pth', 'epoch_4.pth'}
