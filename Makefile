@@ -37,7 +37,7 @@ test-faults: setup
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'fuzz or kills'
 
 fault-table: setup
-	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q -m fault --fault-table
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q --fault-table
 
 lint: setup
 	$(BIN)/ruff check .
