@@ -5,6 +5,7 @@
 writes the table of docs/ops.md anew (a few minutes). ``test_model_families.py`` checks each of its rows.
 """
 
+import gc
 import logging
 import random
 import re
@@ -142,6 +143,7 @@ def _shrink(node: object) -> None:
 
 def run(family: str) -> str:
     """``'runs'``, or why a training step and a prediction are not possible, in one line."""
+    gc.collect()  # the parts of a model refer to each other, and those of seventy models fill the memory
     register_all_modules()
     logging.disable(logging.INFO)  # where each weight comes from
     torch.manual_seed(0)
