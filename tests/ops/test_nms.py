@@ -185,6 +185,13 @@ def test_soft_nms_decays_the_score_of_the_overlapping_box(method, scores):
     torch.testing.assert_close(dets[:, 4], torch.tensor(scores))
 
 
+@pytest.mark.parametrize(('method', 'second'), [('naive', 0.0), ('linear', 0.35)])
+def test_soft_nms_takes_an_iou_equal_to_the_threshold_as_an_overlap(method, second):
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 5]])  # IoU 0.5
+    detections, _ = soft_nms(boxes, torch.tensor([0.9, 0.7]), 0.5, method=method, min_score=-1)
+    torch.testing.assert_close(detections[:, 4], torch.tensor([0.9, second]))
+
+
 def test_soft_nms_keeps_the_best_box_however_low_its_score():
     boxes = torch.tensor([[0.0, 0, 4, 4], [10, 10, 14, 14]])
     dets, kept = soft_nms(boxes, torch.tensor([0.01, 0.02]), min_score=0.5)

@@ -200,3 +200,18 @@ def test_roi_align_mixes_16_bit_features_with_float32_rois(features):
 def test_roi_align_with_max_pooling_says_what_it_needs(features):
     with pytest.raises(MissingOpError, match=r"pool_mode='max'.*onedl-mmcv"):
         roi_align(features, ROIS, (2, 2), 0.5, 0, 'max')
+
+
+def test_the_gradient_of_roi_pool_reaches_the_very_first_pixel():
+    features = torch.tensor([[[[9.0, 1.0], [2.0, 3.0]]]], requires_grad=True)
+    roi_pool(features, torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0]]), 1, 1.0).sum().backward()
+    assert features.grad.tolist() == [[[[1.0, 0.0], [0.0, 0.0]]]]
+
+
+def test_regions_of_roi_pool_that_leave_the_map_end_at_its_border():
+    features = torch.arange(1.0, 13.0).reshape(1, 1, 3, 4)
+    rois = torch.tensor([[0.0, -20.0, -20.0, 20.0, 20.0], [0.0, 10.0, 10.0, 20.0, 20.0]])
+    pooled = roi_pool(features, rois, 1, 1.0)
+    assert pooled.flatten().tolist() == [12.0, 0.0]  # all of the map; nothing of it
+    parts = roi_pool(features, torch.tensor([[0.0, -8.0, 0.0, 4.0, 3.0]]), 2, 1.0)
+    assert parts[0, 0, :, 0].tolist() == [0.0, 0.0]  # the left half lies outside
