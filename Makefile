@@ -1,5 +1,6 @@
 # make demo   train, evaluate and look at a small detector; needs no data
 # make test   the whole test suite
+# make test-fuzz     damaged files by the hundred
 # make test-faults   damaged files by the hundred, trainings killed and resumed by the dozen
 # make lint   style
 # Both set up .venv first; PYTHON=python3.12 makes it from another interpreter.
@@ -12,7 +13,7 @@ INPUTS := requirements/lock.txt setup.py mdvision/version.py
 DEMO := configs/emanet/faster_rcnn_minivoc.py
 SEED ?= 0
 
-.PHONY: demo test test-faults fault-table lint setup clean
+.PHONY: demo test test-fuzz test-faults fault-table lint setup clean
 
 setup: $(VENV)/.complete
 
@@ -32,6 +33,9 @@ demo: setup
 # One process a core, one thread each: more of either than cores is slower by far.
 test: setup
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+test-fuzz: setup
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q -m fuzz
 
 test-faults: setup
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'fuzz or kills'
