@@ -37,7 +37,8 @@ TARGETS = {
     ),
     'checkpoints': (
         'engine/checkpoint.py engine/integrity.py engine/saving.py',
-        'engine/test_checkpoint.py engine/test_saving.py engine/test_runs.py',
+        'engine/test_checkpoint.py engine/test_saving.py engine/test_runs.py engine/test_backbone_from.py '
+        'engine/test_work_dir.py engine/test_positions.py',
         '*3 *7',
     ),
     'resume': (
