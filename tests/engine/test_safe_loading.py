@@ -397,6 +397,7 @@ def test_nor_is_the_one_in_meta_alone(text_program):
 @pytest.mark.fault('6.2')
 def test_our_runner_goes_on_from_it_and_drops_the_text(text_program):
     our_runner(str(text_program), epochs=2)
+    assert (text_program.parent / 'run' / 'epoch_2.pth').is_file()
 
 
 def test_a_config_of_the_user_is_parsed_as_ever():
