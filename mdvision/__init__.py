@@ -14,8 +14,8 @@ from .version import __version__
 ops.activate()
 
 from . import models  # noqa: E402
-from .engine import pretrained, safe_loading  # noqa: E402
-from .engine.unpickling import allow_code_in_checkpoints  # noqa: E402
+from .checkpoints import pretrained, safe_loading  # noqa: E402
+from .checkpoints.unpickling import allow_code_in_checkpoints  # noqa: E402
 from .errors import UserError  # noqa: E402
 from .models import *  # noqa: E402, F403
 from .timm_names import register_with_timm  # noqa: E402
@@ -26,7 +26,7 @@ pretrained.install()
 
 # Imported on first use, so that ``import mdvision`` stays light.
 _LAZY = {
-    'AugmentationScheduleHook': 'mdvision.engine.augmentation_hook',
+    'AugmentationScheduleHook': 'mdvision.engine.hooks.augmentation_schedule',
     'CIFAR10': 'mdvision.datasets.cifar',
     'CIFAR100': 'mdvision.datasets.cifar',
     'CIFAR10JPEG': 'mdvision.datasets.cifar',

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from mdvision import ops
-from mdvision.engine.cpu import available_cores
+from mdvision.cpu import available_cores
 from mdvision.version import __version__
 
 __all__ = ['check_op', 'main']

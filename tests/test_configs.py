@@ -12,9 +12,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mdvision
+from mdvision.config.num_classes import fill_num_classes
+from mdvision.config.overrides import apply_overrides
 from mdvision.console import import_host
-from mdvision.engine.classes import fill_num_classes
-from mdvision.engine.overrides import apply_overrides
 from tests.data_sets import write_image_folder
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import mdvision
 from mdvision.console import import_host
-from mdvision.engine.augmentation_hook import scheduled_transforms
+from mdvision.engine.hooks.augmentation_schedule import scheduled_transforms
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / 'configs' / 'dems_vit'

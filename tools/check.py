@@ -29,6 +29,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == '__main__':
     args = parse_args()
-    from mdvision.engine import check, faults
+    from mdvision.commands import check, faults
 
     sys.exit(faults.run(check.main, args))

@@ -63,7 +63,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == '__main__':
     use_utf8()
     args = parse_args()
-    from mdvision.analysis.compare import main as compare
-    from mdvision.engine import faults
+    from mdvision.commands import compare, faults
 
     sys.exit(faults.run(compare.main, args))

@@ -37,7 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == '__main__':
     args = parse_args()
-    from mdvision.analysis import complexity_report
-    from mdvision.engine import faults
+    from mdvision.commands import faults
+    from mdvision.complexity import report as complexity_report
 
     sys.exit(faults.run(complexity_report.main, args))

@@ -39,6 +39,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == '__main__':
     args = parse_args()
-    from mdvision.engine import convert, faults
+    from mdvision.commands import convert, faults
 
     sys.exit(faults.run(convert.main, args))

@@ -39,6 +39,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == '__main__':
     use_utf8()
     args = parse_args()
-    from mdvision.engine import faults, overfit
+    from mdvision.commands import faults, overfit
 
     sys.exit(faults.run(overfit.main, args))

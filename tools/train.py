@@ -41,6 +41,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == '__main__':
     use_utf8()
     args = parse_args()
-    from mdvision.engine import distributed, faults, launch
+    from mdvision.commands import faults
+    from mdvision.commands import train as launch
+    from mdvision.processes import distributed
 
     distributed.leave(faults.run(launch.train, args))

@@ -1,6 +1,6 @@
 """Checkpoints of the authors and of torchvision -> ours: declared key maps and pure functions.
 
-One file a family; :mod:`mdvision.engine.convert` reads and writes the files.
+One file a family; :mod:`mdvision.commands.convert` reads and writes the files.
 """
 
 from collections.abc import Mapping

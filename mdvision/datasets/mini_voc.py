@@ -21,8 +21,9 @@ from pathlib import Path
 
 import cv2
 
-from mdvision.datasets.mini_voc_draw import CLASSES, SPLITS, DrawnObject, draw_image
 from mdvision.errors import UserError
+
+from .mini_voc_draw import CLASSES, SPLITS, DrawnObject, draw_image
 
 __all__ = ['CLASSES', 'ensure_mini_voc', 'make_mini_voc']
 

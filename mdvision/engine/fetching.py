@@ -18,9 +18,8 @@ from mmengine.dist import get_dist_info, get_rank
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
+from mdvision.engine.hooks.bad_images import ImageGuard
 from mdvision.errors import UserError
-
-from .bad_images import ImageGuard
 
 # So that an image and an iteration of the same numbers draw different ones.
 _IMAGE, _ITERATION, _PASS = 1, 2, 3

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from .run_files import TEST, config_header
+from mdvision.work_dir.files import TEST, config_header
 
 __all__ = ['PatientRunner']
 

@@ -16,28 +16,28 @@ from mmengine.runner import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mdvision.checkpoints.integrity import seal
+from mdvision.checkpoints.preprocessing import check_preprocessing, preprocessing_of
+from mdvision.checkpoints.reading import load_backbone, load_weights, read_checkpoint
+from mdvision.checkpoints.resumable import check_resumable
+from mdvision.config.switches import real_batch
 from mdvision.console import ConsoleFilter, say
+from mdvision.engine.hooks.accumulation import PendingGradientsHook
+from mdvision.engine.hooks.bad_images import BadImagesHook
+from mdvision.engine.hooks.checkpoint import CheckpointHook, write_whole
+from mdvision.engine.hooks.csv_log import CsvLogHook
+from mdvision.engine.hooks.divergence import DivergenceHook
+from mdvision.engine.hooks.logger import LoggerHook
+from mdvision.engine.hooks.resumed_settings import SettingsHook, check_settings, follow_config
+from mdvision.engine.hooks.shared_losses import SharedLossesHook
 from mdvision.errors import UserError
+from mdvision.processes.signals import DeafWorker
+from mdvision.work_dir.full_disk import note_failures_of_log_files
 
-from .accumulation import PendingGradientsHook
-from .bad_images import BadImagesHook
-from .checkpoint import load_backbone, load_weights, read_checkpoint
-from .csv_log import CsvLogHook
-from .divergence import DivergenceHook
 from .fetching import FetchingLoader, PlacingSampler
 from .first_writing import PatientRunner
-from .full_disk import note_failures_of_log_files
-from .integrity import seal
-from .log_lines import LoggerHook
-from .loops import EpochLoop, IterLoop
-from .preprocessing import check_preprocessing, preprocessing_of
-from .progress import ProgressLog
-from .resuming import check_resumable
-from .saving import CheckpointHook, write_whole
-from .settings import SettingsHook, check_settings, follow_config
-from .shared_losses import SharedLossesHook
-from .signals import DeafWorker
-from .switches import real_batch
+from .log_processor import ProgressLog
+from .train_loop import EpochLoop, IterLoop
 
 __all__ = ['Runner']
 

@@ -12,10 +12,10 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mdvision import ImageFolder, UserError
+from mdvision.config.num_classes import fill_num_classes
 from mdvision.console import import_host
 from mdvision.datasets import image_folder
 from mdvision.datasets.class_folders import read_pairs, shared_files
-from mdvision.engine.classes import fill_num_classes
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
 CLASSES = ('bird', 'cat', 'dog')

@@ -9,9 +9,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS
 from torch import nn
 
-from mdvision.engine.csv_log import read_rows
-from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
-from mdvision.engine.work_dir import find_resumable
+from mdvision.engine.hooks.csv_log import read_rows
+from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.work_dir.folder import find_resumable
 from tests.engine.toy import ToyData, ToyMetric, ToyModel, make_runner
 
 __all__ = ['Killed', 'assert_same', 'settings_of', 'state', 'train']

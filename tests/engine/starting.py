@@ -4,7 +4,7 @@ import argparse
 import uuid
 from pathlib import Path
 
-from mdvision.engine import launch
+from mdvision.commands import train as launch
 from tests.engine.toy import make_runner
 
 __all__ = ['evaluate', 'train', 'write_config']

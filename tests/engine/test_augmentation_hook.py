@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset
 import mdvision
 from mdvision.datasets.augmentation_schedule import augmentation_probability
 from mdvision.datasets.scheduled_transform import ScheduledProbability
-from mdvision.engine.augmentation_hook import AugmentationScheduleHook, scheduled_transforms
+from mdvision.engine.hooks.augmentation_schedule import AugmentationScheduleHook, scheduled_transforms
 from mdvision.errors import UserError
 
 EPOCHS, START = 6, 0.8

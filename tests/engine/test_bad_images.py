@@ -12,10 +12,10 @@ from mmengine.fileio import get
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
-from mdvision.engine import bad_images
-from mdvision.engine.bad_images import ImageGuard, TooManyBadImagesError, UnreadableImageError
-from mdvision.engine.interruption import train_until_told_to_stop
-from mdvision.engine.report import _write_results
+from mdvision.commands.report import _write_results
+from mdvision.engine.hooks import bad_images
+from mdvision.engine.hooks.bad_images import ImageGuard, TooManyBadImagesError, UnreadableImageError
+from mdvision.engine.hooks.interruption import train_until_told_to_stop
 from mdvision.errors import UserError
 from tests.engine.toy import make_runner
 

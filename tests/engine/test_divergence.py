@@ -13,8 +13,8 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import Dataset
 
-from mdvision.engine import divergence
-from mdvision.engine.divergence import MOST_SKIPPED, DivergedError
+from mdvision.engine.hooks import divergence
+from mdvision.engine.hooks.divergence import MOST_SKIPPED, DivergedError
 from tests.engine.toy import make_runner
 
 

@@ -6,8 +6,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from mdvision.engine.csv_log import read_rows
-from mdvision.engine.log_lines import adapted_interval
+from mdvision.engine.hooks.csv_log import read_rows
+from mdvision.engine.hooks.logger import adapted_interval
 from tests.engine.toy import make_runner
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 
 from mdvision import UserError
-from mdvision.engine.checkpoint import read_checkpoint
+from mdvision.checkpoints.reading import read_checkpoint
+from mdvision.commands.report import _last_validation
 from mdvision.engine.fetching import PlacingSampler
-from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
-from mdvision.engine.report import _last_validation
-from mdvision.engine.saving import CheckpointHook
-from mdvision.engine.work_dir import find_resumable
+from mdvision.engine.hooks.checkpoint import CheckpointHook
+from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.work_dir.folder import find_resumable
 from tests.engine.resumed import Killed, assert_same, settings_of, state, train
 from tests.engine.toy import ToyData, make_runner
 

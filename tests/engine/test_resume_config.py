@@ -7,10 +7,11 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mdvision import UserError
-from mdvision.engine import launch, settings
+from mdvision.checkpoints.reading import read_checkpoint
+from mdvision.commands import train as launch
 from mdvision.engine import runner as runner_module
-from mdvision.engine.checkpoint import read_checkpoint
-from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
+from mdvision.engine.hooks import resumed_settings as settings
+from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
 from tests.engine.toy import last, make_runner, same_training
 
 

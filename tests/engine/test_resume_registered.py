@@ -10,7 +10,7 @@ from mmengine.optim import ConstantLR
 from mmengine.registry import HOOKS, MODELS, OPTIMIZERS, PARAM_SCHEDULERS
 from torch import nn
 
-import mdvision.engine.launch  # noqa: F401
+import mdvision.commands.train  # noqa: F401
 from mdvision import UserError
 from tests.engine.toy import ToyData, last, make_runner, same_training
 

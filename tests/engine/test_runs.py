@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from mdvision import UserError
-from mdvision.engine import faults, progress, saving
+from mdvision.commands import faults
+from mdvision.config.switches import averaging_lines
+from mdvision.engine import log_processor
 from mdvision.engine import runner as runner_module
-from mdvision.engine.csv_log import read_rows
-from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
-from mdvision.engine.switches import averaging_lines
-from mdvision.engine.work_dir import find_resumable
+from mdvision.engine.hooks import checkpoint as saving
+from mdvision.engine.hooks.csv_log import read_rows
+from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.work_dir.folder import find_resumable
 from tests.engine.toy import ToyData, make_runner
 
 
@@ -175,10 +177,12 @@ def test_what_is_ours_is_ours_under_every_name(tmp_path, prefix):
                 checkpoint=dict(type=checkpoint),
                 log_processor=dict(type=prefix + 'LogProcessor'),
             )
-            assert type(runner.build_train_loop(runner._train_loop)).__module__ == 'mdvision.engine.loops'
+            assert (
+                type(runner.build_train_loop(runner._train_loop)).__module__ == 'mdvision.engine.train_loop'
+            )
             assert any(type(hook) is saving.CheckpointHook for hook in runner.hooks)
             assert not any(type(hook) is mmengine.hooks.CheckpointHook for hook in runner.hooks)
-            assert type(runner.log_processor) is progress.ProgressLog
+            assert type(runner.log_processor) is log_processor.ProgressLog
 
 
 def test_averaged_weights_are_not_resumed_without_the_average(tmp_path):

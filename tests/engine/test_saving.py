@@ -10,10 +10,10 @@ import torch
 from mmengine.config import Config
 
 from mdvision import UserError
-from mdvision.engine.interruption import Interrupted, train_until_told_to_stop
-from mdvision.engine.lock import lock_work_dir
-from mdvision.engine.saving import CheckpointHook, write_whole
-from mdvision.engine.work_dir import find_resumable
+from mdvision.engine.hooks.checkpoint import CheckpointHook, write_whole
+from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.work_dir.folder import find_resumable
+from mdvision.work_dir.lock import lock_work_dir
 from tests.engine.toy import make_runner
 from tests.running import ROOT
 

@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS
 from torch import nn
 from torch.utils.data import Dataset
 
-from mdvision.engine.checkpoint import read_checkpoint
+from mdvision.checkpoints.reading import read_checkpoint
 from mdvision.engine.runner import Runner
 
 __all__ = ['SignalAt', 'ToyData', 'last', 'make_runner', 'same_training']

@@ -9,10 +9,11 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mdvision.engine import distributed, faults
-from mdvision.engine.interruption import train_until_told_to_stop
-from mdvision.engine.lock import lock_work_dir
-from mdvision.engine.work_dir import find_resumable
+from mdvision.commands import faults
+from mdvision.engine.hooks.interruption import train_until_told_to_stop
+from mdvision.processes import distributed
+from mdvision.work_dir.folder import find_resumable
+from mdvision.work_dir.lock import lock_work_dir
 from tests.engine.toy import make_runner
 
 

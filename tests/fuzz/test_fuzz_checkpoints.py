@@ -20,8 +20,8 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from mdvision import UserError
-from mdvision.engine.checkpoint import load_weights, read_checkpoint
-from mdvision.engine.integrity import seal
+from mdvision.checkpoints.integrity import seal
+from mdvision.checkpoints.reading import load_weights, read_checkpoint
 
 LONGEST = 5.0  # seconds for one file, which takes milliseconds
 

@@ -14,12 +14,12 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from mdvision.engine import faults
-from mdvision.engine.config_check import find_config_faults
-from mdvision.engine.config_file import find_unread_names, load_config, read_files
-from mdvision.engine.findings import report
-from mdvision.engine.overrides import apply_overrides
+from mdvision.commands import faults
+from mdvision.config.faults import find_config_faults
+from mdvision.config.overrides import apply_overrides
+from mdvision.config.reading import find_unread_names, load_config, read_files
 from mdvision.engine.runner import Runner
+from mdvision.findings import report
 from tests.engine.toy import ToyModel  # registers the toys  # noqa: F401
 
 CASES, FEW, SECONDS = 500, 40, 30

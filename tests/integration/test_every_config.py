@@ -11,11 +11,11 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 
+from mdvision.commands.overfit import cut
+from mdvision.config.num_classes import fill_num_classes
+from mdvision.config.switches import scale_learning_rate
 from mdvision.console import import_host
-from mdvision.engine.classes import fill_num_classes
-from mdvision.engine.overfit import cut
 from mdvision.engine.runner import Runner
-from mdvision.engine.switches import scale_learning_rate
 from mdvision.registry import MODELS
 from tests import data_sets
 

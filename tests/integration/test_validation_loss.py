@@ -13,9 +13,9 @@ from test_every_config import NARROW, parts_of, shrink_detector
 from mdvision import UserError
 from mdvision.console import import_host
 from mdvision.engine import detection_val_loop
-from mdvision.engine.csv_log import read_rows
+from mdvision.engine.hooks.checkpoint import CheckpointHook
+from mdvision.engine.hooks.csv_log import read_rows
 from mdvision.engine.runner import Runner
-from mdvision.engine.saving import CheckpointHook
 
 ROOT = Path(__file__).resolve().parents[2]
 MINI, C4 = 'configs/emanet/faster_rcnn_minivoc.py', 'configs/emanet/faster_rcnn_c4_voc.py'

@@ -22,11 +22,13 @@ import numpy as np
 import pytest
 from yapf.yapflib import yapf_api
 
+from mdvision.commands import faults
+from mdvision.commands import train as launch
+from mdvision.config.reading import load_config
 from mdvision.console import import_host
 from mdvision.datasets import make_mini_voc
-from mdvision.engine import faults, launch, loops
 from mdvision.engine import runner as runner_module
-from mdvision.engine.config_file import load_config
+from mdvision.engine import train_loop
 from tests.engine.resumed import assert_same, state
 from tests.running import ROOT
 
@@ -171,7 +173,7 @@ def start(arguments, log, environment, place):
         # It makes the text of the config beautiful for each checkpoint, which takes most of an epoch here.
         yapf_api.FormatCode = lambda text, **style: (text, True)
         place.note(launch, 'train_until_told_to_stop', 'training')
-        place.note(loops.EpochLoop, '_validate', 'validation')
+        place.note(train_loop.EpochLoop, '_validate', 'validation')
         place.note(runner_module, 'write_whole', 'writing')
         status = faults.run(launch.train, tool.parse_args(arguments))
     finally:

@@ -29,25 +29,29 @@ TARGETS = {
         'evaluation/test_detection_references.py',
         '*3 *7',
     ),
-    'statistics': ('analysis/compare/statistics.py', 'analysis/test_compare_statistics.py', '*'),
+    'statistics': ('compare/statistics.py', 'compare/test_compare_statistics.py', '*'),
     'voc': (
         'datasets/voc_reader.py datasets/voc_annotation.py',
         'datasets/test_voc.py datasets/test_voc_annotation.py datasets/test_voc_faults.py',
         '*3 *7',
     ),
     'checkpoints': (
-        'engine/checkpoint.py engine/integrity.py engine/saving.py',
-        'engine/test_checkpoint.py engine/test_saving.py engine/test_runs.py engine/test_backbone_from.py '
-        'engine/test_work_dir.py engine/test_positions.py',
+        'checkpoints/reading.py checkpoints/integrity.py engine/hooks/checkpoint.py',
+        'checkpoints/test_checkpoint.py engine/test_saving.py engine/test_runs.py checkpoints/test_backbone_from.py '
+        'work_dir/test_work_dir.py engine/test_positions.py',
         '*3 *7',
     ),
     'resume': (
-        'engine/resuming.py engine/settings.py engine/loops.py engine/fetching.py',
+        'checkpoints/resumable.py engine/hooks/resumed_settings.py engine/train_loop.py engine/fetching.py',
         'engine/test_resume_config.py engine/test_positions.py engine/test_fetching.py '
         'engine/test_resumption.py',
         '*5',
     ),
-    'interruption': ('engine/interruption.py engine/signals.py', 'engine/test_stopping.py', '*1 *5'),
+    'interruption': (
+        'engine/hooks/interruption.py processes/signals.py',
+        'processes/test_stopping.py',
+        '*1 *5',
+    ),
     'operators': (
         'ops/torchvision_backend.py ops/deform_conv.py',
         'ops/test_nms.py ops/test_roi_pooling.py ops/test_focal_loss.py ops/test_deform_conv.py',

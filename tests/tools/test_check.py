@@ -9,12 +9,13 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mdvision import UserError
+from mdvision.checks import run as run_checks
+from mdvision.checks.run import check_classes, check_run, checkpoint_bytes
+from mdvision.commands import check as module
+from mdvision.commands import faults
+from mdvision.commands.check import check, main
 from mdvision.console import import_host
-from mdvision.engine import check as module
-from mdvision.engine import faults, run_checks
-from mdvision.engine.check import check, main
-from mdvision.engine.findings import Finding
-from mdvision.engine.run_checks import check_classes, check_run, checkpoint_bytes
+from mdvision.findings import Finding
 from tests.data_sets import write_image_folder
 from tests.engine.toy import ToyModel, make_runner
 from tests.running import ROOT

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mdvision.analysis import complexity_report
+from mdvision.complexity import report as complexity_report
 from mdvision.errors import UserError
 from mdvision.models.named import create_model
 from tests.running import ROOT, run_tool, start_tool

@@ -1,1 +1,0 @@
-"""What the tools call after and around training: pictures, reports, comparisons."""

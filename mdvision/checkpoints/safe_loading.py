@@ -1,0 +1,156 @@
+"""No checkpoint executes code, whoever reads it: mmengine's loaders, and the configs in checkpoints.
+
+mmengine asks :class:`CheckpointLoader` for every file, by the beginning of its name; all beginnings lead
+here. What cannot be replaced as expected is an ImportError: better no mdvision than one that executes files.
+"""
+
+import functools
+import inspect
+import os
+import tempfile
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlparse
+
+import mmengine.runner.checkpoint as host
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, get_rank
+from mmengine.fileio import get_file_backend
+
+from mdvision.errors import UserError, did_you_mean
+
+from .reading import read_file
+from .unpickling import code_allowed, origin_of_text
+
+__all__ = ['install']
+
+
+def install() -> None:
+    """Make mmengine, and with it mmdet and mmpretrain, read checkpoints without executing anything.
+
+    Raises:
+        ImportError: mmengine is not made as expected.
+    """
+    schemes = getattr(host.CheckpointLoader, '_schemes', None)
+    if not schemes or '' not in schemes:
+        raise ImportError(_UNKNOWN.format('CheckpointLoader has no table of loaders'))
+    for prefix in list(schemes):
+        host.CheckpointLoader.register_scheme(prefix, _LOADERS.get(prefix, load_from_refused), force=True)
+    ours = {*_LOADERS.values(), load_from_refused}
+    if not set(host.CheckpointLoader._schemes.values()) <= ours:
+        raise ImportError(_UNKNOWN.format('its loaders could not be replaced'))
+    parse = Config.fromstring
+    if not getattr(parse, 'refuses_checkpoints', False):
+        if list(inspect.signature(parse).parameters) != ['cfg_str', 'file_format']:
+            raise ImportError(_UNKNOWN.format('Config.fromstring has other arguments'))
+        Config.fromstring = staticmethod(_refusing(parse))
+
+
+_UNKNOWN = (
+    'mdvision cannot make this mmengine load checkpoints without executing them: {}. Install the version in '
+    'requirements/lock.txt.'
+)
+
+
+def _refusing(parse: Callable[[str, str], Config]) -> Callable[[str, str], Config]:
+    """A config is Python that is executed, and names what is built: none is taken from a checkpoint."""
+
+    @functools.wraps(parse)
+    def fromstring(cfg_str: str, file_format: str) -> Config:
+        origin = origin_of_text(cfg_str)
+        if origin and not code_allowed():
+            raise UserError(
+                f'The config in {origin} is a program, which is not executed. Pass the config file that it '
+                'was trained with (it lies in its work dir), as in DetInferencer(model=CONFIG, weights=...). '
+                'If you would run the checkpoint as a program: mdvision.allow_code_in_checkpoints() before.'
+            )
+        return parse(cfg_str, file_format)
+
+    fromstring.refuses_checkpoints = True
+    return fromstring
+
+
+# mmengine prints the end of these names.
+def load_from_local(filename: str, map_location=None) -> object:
+    """A file on this machine."""
+    return read_file(os.path.expanduser(filename), map_location)
+
+
+def load_from_http(filename: str, map_location=None) -> object:
+    """A file of a web server, kept in the cache of torch.hub; only one process of a machine fetches it."""
+    file = Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(filename).path).name
+    if get_rank() == 0 and not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(filename, str(file), progress=False)
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            raise UserError(
+                f'{filename} could not be fetched ({error}). Fetch it in another way and put it at {file}, '
+                'or name a local file.'
+            ) from error
+    barrier()
+    try:
+        return read_file(str(file), map_location)
+    except UserError as error:
+        raise UserError(f'{error} It is the copy of {filename}; delete it to fetch it again.') from error
+
+
+def load_from_torchvision(filename: str, map_location=None) -> object:
+    """Torchvision's weights of a name such as resnet50."""
+    return load_from_http(_look_up(filename, host.get_torchvision_models()), map_location)
+
+
+def load_from_openmmlab(filename: str, map_location=None) -> object:
+    """A model of OpenMMLab's old zoo, or of the user's ``open_mmlab.json``."""
+    newer = host.get_deprecated_model_names()
+    prefix, name = filename.split('://', 1)
+    url = _look_up(f'{prefix}://{newer.get(name, name)}', host.get_external_models())
+    if url.startswith(('http://', 'https://')):
+        return load_from_http(url, map_location)
+    return load_from_local(os.path.join(host._get_mmengine_home(), url), map_location)
+
+
+def load_from_mmcls(filename: str, map_location=None) -> object:
+    """The backbone of a classifier of OpenMMLab."""
+    checkpoint = load_from_http(_look_up(filename, host.get_mmcls_models()), map_location)
+    return host._process_mmcls_checkpoint(checkpoint)
+
+
+def load_from_ceph(filename: str, map_location=None) -> object:
+    """An object store, through the client that mmengine finds for it."""
+    content = get_file_backend(filename, backend_args=dict(backend='petrel')).get(filename)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / 'checkpoint.pth'
+        file.write_bytes(content)
+        return read_file(str(file), map_location)
+
+
+def load_from_refused(filename: str, map_location=None) -> object:
+    """What mdvision does not know how to fetch."""
+    raise UserError(
+        f'{filename}: mdvision has no way to read it without executing what is in it. Fetch the file, and '
+        'name the local copy.'
+    )
+
+
+def _look_up(filename: str, urls: dict[str, str]) -> str:
+    name = filename.split('://', 1)[1]
+    if name not in urls:
+        raise UserError(f'{filename}: there is no such model.{did_you_mean(name, set(urls))}')
+    return urls[name]
+
+
+_LOADERS = {
+    '': load_from_local,
+    'http://': load_from_http,
+    'https://': load_from_http,
+    'torchvision://': load_from_torchvision,
+    'modelzoo://': load_from_torchvision,
+    'open-mmlab://': load_from_openmmlab,
+    'openmmlab://': load_from_openmmlab,
+    'mmcls://': load_from_mmcls,
+    r'(\S+\:)?s3://': load_from_ceph,
+    r'(\S+\:)?petrel://': load_from_ceph,
+}

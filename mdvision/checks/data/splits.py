@@ -1,0 +1,86 @@
+"""Training and validation held against each other: class names, held-out images, images in both."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mdvision.datasets.class_folders import named, shared_files
+from mdvision.findings import Finding
+
+from .images import image_paths
+from .parts import built_parts
+
+__all__ = ['check_splits']
+
+
+def check_splits(training: object, validation: object, split: str = 'val') -> list[Finding]:
+    """What is wrong between two built data sets.
+
+    Args:
+        training: the data set of the training.
+        validation: that of the validation or the test.
+        split: the second one's name: ``'val'`` or ``'test'``.
+    """
+    return [
+        *_class_names(training, validation, split),
+        *_holdout(training, validation),
+        *_shared_images(training, validation, split),
+    ]
+
+
+def _class_names(training: object, validation: object, split: str) -> Iterator[Finding]:
+    """The label is the place of the name: another name at a place, and every number is wrong."""
+    for ours in built_parts(training):
+        for theirs in built_parts(validation):
+            first, second = (
+                (getattr(part, 'metainfo', None) or {}).get('classes') for part in (ours, theirs)
+            )
+            if not first or not second or list(first) == list(second):
+                continue
+            place = next(
+                (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b),
+                min(len(first), len(second)),
+            )
+            names = [repr(part[place]) if place < len(part) else 'no class' for part in (first, second)]
+            yield Finding(
+                'error', f'{split}_dataloader',
+                f'label {place} is {names[0]} in training and {names[1]} here. Training: '
+                f'{len(first)} classes, {named(first)}. Here: {len(second)}, {named(second)}',
+                'give both the same names in the same order, in metainfo=dict(classes=...)',
+            )  # fmt: skip
+            return
+
+
+def _holdout(training: object, validation: object) -> Iterator[Finding]:
+    """Images held out for validation must not be trained on."""
+    for ours in built_parts(training):
+        for held in built_parts(validation):
+            same = type(ours) is type(held) and getattr(ours, 'data_root', 0) == getattr(held, 'data_root', 1)
+            if not same or getattr(held, 'split', None) != 'val' or not getattr(held, 'holdout', 0):
+                continue
+            wanted = dict(split='train', holdout=held.holdout, holdout_seed=held.holdout_seed)
+            given = {key: getattr(ours, key) for key in wanted}
+            if given != wanted:
+                text = [', '.join(f'{k}={v!r}' for k, v in one.items()) for one in (wanted, given)]
+                yield Finding(
+                    'error', 'train_dataloader.dataset',
+                    'The validation is on held-out training images, which the training does not leave out: '
+                    f'expected {text[0]} in train_dataloader.dataset, got {text[1]}',
+                )  # fmt: skip
+                return
+
+
+def _shared_images(training: object, validation: object, split: str) -> Iterator[Finding]:
+    """A warning, not an error: training on the validation set is how one tests whether a model learns."""
+    if all(getattr(part, 'compares_with_train', False) for part in built_parts(validation)):
+        return
+    ours, theirs = image_paths(training), image_paths(validation)
+    ours, theirs = ([Path(p) for p in dict.fromkeys(paths) if Path(p).is_file()] for paths in (ours, theirs))
+    both = shared_files(ours, theirs)
+    if both:
+        pairs = named((f'{path} = {twin}' if path != twin else str(path) for twin, path in both), 5)
+        yield Finding(
+            'warning', f'{split}_dataloader',
+            f'{len(both)} of {len(theirs)} images are in the training set too, byte for byte, so the numbers '
+            f'are too good: {pairs}',
+            'take them out of one of the two, unless it is meant to see whether the model learns at all',
+        )  # fmt: skip

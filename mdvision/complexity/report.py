@@ -1,0 +1,336 @@
+"""What ``tools/complexity.py`` calls: the cost of a named model or of the model of a config."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MethodType
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mdvision.config.num_classes import fill_num_classes
+from mdvision.config.overrides import apply_overrides, backbone_option
+from mdvision.config.reading import load_config
+from mdvision.console import import_host
+from mdvision.errors import UserError
+from mdvision.models.named import create_model, find_model
+from mdvision.models.named_table import NAMED
+from mdvision.registry import build_for_shapes
+
+from .count import KINDS, Complexity, count, measure
+
+__all__ = ['Report', 'as_json', 'as_text', 'main', 'report_on_config', 'report_on_name', 'short']
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, and on what.
+
+    Attributes:
+        title: name of the model or path of the config, with the overrides.
+        image: channels, height, width.
+        complexity: the numbers.
+        regions: on how many regions of interest a two-stage detector was counted; None for others.
+        training_regions: the same for the training step.
+        no_training: why there is no training step, or empty.
+    """
+
+    title: str
+    image: tuple[int, int, int]
+    complexity: Complexity
+    regions: int | None = None
+    training_regions: int | None = None
+    no_training: str = ''
+
+
+def main(args: argparse.Namespace) -> None:
+    """Print the cost of ``args.model``, a name or a config file, as a table or as JSON."""
+    size = tuple(args.size) if args.size else None
+    # What the hosts say goes elsewhere, so that --json prints JSON and nothing else.
+    with contextlib.redirect_stdout(sys.stderr):
+        if args.model in NAMED:
+            report = report_on_name(args.model, size, args.cfg_options)
+        elif args.model.endswith('.py') or Path(args.model).exists() or len(Path(args.model).parts) > 1:
+            report = report_on_config(args.model, size, args.cfg_options)
+        else:
+            _refuse_name(args.model)
+    print(json.dumps(as_json(report), indent=2) if args.json else as_text(report))
+
+
+def _refuse_name(name: str) -> None:
+    configs = [path.as_posix() for path in Path('configs').rglob(f'{name}.py')]
+    try:
+        find_model(name)
+    except UserError as error:
+        hint = f' There is a config of this name: {configs[0]}.' if configs else ''
+        raise UserError(f'{error} A config is given by its path, with .py at the end.{hint}') from None
+
+
+def report_on_name(name: str, size: tuple[int, int] | None = None, options: Sequence[str] = ()) -> Report:
+    """The cost of a named model.
+
+    Args:
+        name: one of ``mdvision.list_models()``.
+        size: height and width of the image; by default those the model was published for.
+        options: ``KEY=VALUE`` arguments of its backbone, such as ``width_mult=0.5``.
+
+    Raises:
+        UserError: for an unknown name or argument, or a size that does not fit.
+    """
+    named = find_model(name)
+    overrides = dict(map(backbone_option, options))
+    with torch.device('meta'):
+        model = create_model(name, **overrides)
+    channels, *published = named.image
+    image = (overrides.get('in_channels', channels), *(size or published))
+    return _report(' '.join([name, *options]), model, image)
+
+
+def report_on_config(path: str, size: tuple[int, int] | None = None, options: Sequence[str] = ()) -> Report:
+    """The cost of the model of a config, loaded as for training.
+
+    Classifiers are run to the logits. Detectors are run on the image up to the outputs of their heads,
+    without selecting or decoding boxes; a two-stage detector's second stage runs on as many regions as
+    the config lets through (``test_cfg.rpn.max_per_img``; ``train_cfg.rcnn.sampler.num`` in the training
+    step), with features of the right shape: pooling them has no multiply-adds.
+
+    Args:
+        path: the config file.
+        size: height and width of the image; by default what the test pipeline makes of an image of its
+            own shape, padded as the data preprocessor pads.
+        options: ``KEY=VALUE`` overrides of the config.
+
+    Raises:
+        UserError: for a config that cannot be read, has no model or does not say the size.
+    """
+    # A module of the user's, named in custom_imports, lies in the folder that the command starts in.
+    sys.path.append(os.getcwd())
+    cfg = load_config(path)
+    scope = cfg.get('default_scope') or 'mmengine'
+    if scope in ('mmdet', 'mmpretrain'):
+        import_host(scope)
+    apply_overrides(cfg, list(options))
+    fill_num_classes(cfg)
+    if not cfg.get('model'):
+        raise UserError(f'{path} has no model = dict(...): expected a config of a classifier or a detector.')
+    init_default_scope(scope)
+    image = (cfg.model.get('backbone', {}).get('in_channels', 3), *(size or _image_size(cfg, path)))
+    title = ' '.join([path, *options])
+    model = build_for_shapes(cfg.model)
+    if not (hasattr(model, 'rpn_head') and hasattr(model, 'roi_head')):
+        return _report(title, model, image, partial(_run, scope=scope))
+    regions, training_regions = _regions(model)
+    _pool_by_shape(model.roi_head)
+    report = _report(
+        title,
+        model,
+        image,
+        partial(_run_two_stages, regions=regions),
+        partial(_run_two_stages, regions=training_regions),
+    )
+    return Report(title, image, report.complexity, regions, training_regions, report.no_training)
+
+
+def _report(title: str, model: nn.Module, image: tuple, forward=None, training_forward=None) -> Report:
+    images = torch.empty(1, *image, device='meta')
+    try:
+        return Report(
+            title, image, measure(model, images, forward=forward, training_forward=training_forward)
+        )
+    except (RuntimeError, NotImplementedError) as error:
+        if 'meta' not in str(error):
+            raise
+        raise UserError(
+            f'{title} looks at the values of a tensor, so it cannot be counted without computing: {error}'
+        ) from error
+    except ValueError as error:  # a batch norm with one value a channel
+        return Report(title, image, count(model, images, forward=forward), no_training=str(error))
+
+
+# ---------------------------------------------------------------------------------------------- image size
+
+
+def _image_size(cfg: Config, path: str) -> tuple[int, int]:
+    """Height and width that the test pipeline makes, padded to the divisor of the preprocessor."""
+    size = None
+    for step in _test_pipeline(cfg):
+        name = str(step.get('type')).rpartition('.')[2]
+        if name == 'Resize' and step.get('scale'):
+            scale = step['scale']
+            size = (scale, scale) if isinstance(scale, int) else (scale[1], scale[0])  # given as (w, h)
+        elif name == 'CenterCrop' and step.get('crop_size'):
+            crop = step['crop_size']
+            size = (crop, crop) if isinstance(crop, int) else tuple(crop)
+    if size is None:
+        raise UserError(
+            f'{path}: its test pipeline has no Resize with a scale and no CenterCrop, so the size of the '
+            'image is not known. Give it, for example --size 224 224.'
+        )
+    divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor', 1)
+    return tuple(-(-side // divisor) * divisor for side in size)
+
+
+def _test_pipeline(cfg: Config) -> list[dict]:
+    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
+    while 'pipeline' not in dataset and ('dataset' in dataset or 'datasets' in dataset):
+        dataset = dataset.get('dataset') or dataset['datasets'][0]
+    return dataset.get('pipeline') or []
+
+
+# ---------------------------------------------------------------------------------------------- running
+
+
+def _run(model: nn.Module, images: Tensor, scope: str):
+    if scope == 'mmdet':
+        return model(images, _samples(images), mode='tensor')
+    return model(images, mode='tensor') if scope == 'mmpretrain' else model(images)
+
+
+def _run_two_stages(model: nn.Module, images: Tensor, regions: int):
+    maps = model.extract_feat(images)
+    proposals = [InstanceData(bboxes=images.new_zeros(regions, 4))]
+    return model.rpn_head(maps), model.roi_head.forward(maps, proposals, _samples(images))
+
+
+def _samples(images: Tensor) -> list:
+    from mmdet.structures import DetDataSample
+
+    sizes = dict.fromkeys(
+        ('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), tuple(images.shape[-2:])
+    )
+    return [DetDataSample(metainfo=dict(img_id=0, scale_factor=(1.0, 1.0), **sizes))]
+
+
+def _regions(model: nn.Module) -> tuple[int, int]:
+    """Regions of interest in the test and in a training step."""
+    regions = model.test_cfg.rpn.max_per_img
+    rcnn = (model.train_cfg or {}).get('rcnn')
+    rcnn = rcnn[0] if isinstance(rcnn, list) else rcnn  # one for each stage of a cascade
+    return regions, rcnn.sampler.num if rcnn else regions
+
+
+class _RegionFeatures(torch.autograd.Function):
+    """Features of the right shape from the maps, and a gradient for each map: RoI pooling without values."""
+
+    @staticmethod
+    def forward(ctx, shape: tuple, *maps: Tensor) -> Tensor:
+        ctx.shapes = [m.shape for m in maps]
+        return maps[0].new_empty(shape)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple:
+        return None, *(gradient.new_empty(shape) for shape in ctx.shapes)
+
+
+def _pool_by_shape(roi_head: nn.Module) -> None:
+    """Let the RoI extractors below ``roi_head`` look at shapes only."""
+    for name, module in roi_head.named_modules():
+        if not name.rstrip('.0123456789').endswith('roi_extractor') or isinstance(module, nn.ModuleList):
+            continue
+        if list(module.parameters()):
+            raise UserError(
+                f'roi_head.{name} ({type(module).__name__}) has parameters of its own. Only extractors that '
+                'do nothing but pool can be counted.'
+            )
+        # A bound method, so that a copy of the model gets one of its own.
+        module.forward = MethodType(_region_features, module)
+
+
+def _region_features(extractor: nn.Module, maps: Sequence[Tensor], rois: Tensor, *args, **kwargs) -> Tensor:
+    size = extractor.roi_layers[0].output_size if hasattr(extractor, 'roi_layers') else extractor.output_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return _RegionFeatures.apply((len(rois), extractor.out_channels, height, width), *maps)
+
+
+# ---------------------------------------------------------------------------------------------- printing
+
+
+def short(number: int) -> str:
+    """A count with three decimals: 1,297,829,888 is '1.298 G'."""
+    for unit, name in ((10**9, 'G'), (10**6, 'M'), (10**3, 'k')):
+        if number >= unit:
+            return f'{number / unit:.3f} {name}'
+    return str(number)
+
+
+def as_json(report: Report) -> dict:
+    """The report as plain data, with exact integers."""
+    complexity = report.complexity
+    return dict(
+        model=report.title,
+        image=list(report.image),
+        regions=report.regions,
+        training_regions=report.training_regions,
+        **complexity.totals(),
+        uncounted=list(complexity.uncounted),
+        stages={
+            name: dict(
+                params=cost.params,
+                trainable_params=cost.trainable_params,
+                macs=cost.total_macs,
+                macs_by_kind=cost.macs,
+                activations=cost.activations,
+            )
+            for name, cost in complexity.stages.items()
+        },
+    )
+
+
+_UNITS = """\
+1 G = 10^9, 1 M = 10^6 and 1 k = 10^3 multiply-adds; a multiply-add counts once. Convolutions, matrix
+products, Fourier and cosine transforms count; element-wise operations, norms, pools and activations do not.
+Activations are the numbers that convolutions and matrix products put out."""
+
+
+def as_text(report: Report) -> str:
+    """The report as a table, with what the numbers mean below it."""
+    complexity = report.complexity
+    rows = [('part', 'parameters', 'multiply-adds', '', 'activations')]
+    for name, cost in complexity.stages.items():
+        if name == 'roi_head' and report.regions:
+            name = f'roi_head for {report.regions} regions'
+        rows.append((name or 'the model itself', *_cells(cost.params, cost.total_macs, cost.activations)))
+    rows.append(('total', *_cells(complexity.params, complexity.macs, complexity.activations)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [f'{report.title}: one image of {" x ".join(map(str, report.image))}', '']
+    for row in rows:
+        first, *others = (
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append('  '.join([first, *others]).rstrip())
+    kinds = [
+        f'{kind} {short(complexity.macs_by_kind[kind])}' for kind in KINDS if complexity.macs_by_kind[kind]
+    ]
+    lines += ['', f'multiply-adds by kind: {", ".join(kinds) or "none"}']
+    if complexity.trainable_params != complexity.params:
+        lines.append(f'of the parameters, {complexity.trainable_params:,} are trained')
+    lines += [_training_line(report)]
+    if complexity.uncounted:
+        lines.append(f'not counted, no formula is known: {", ".join(complexity.uncounted)}')
+    return '\n'.join([*lines, '', _UNITS])
+
+
+def _cells(params: int, macs: int, activations: int) -> tuple[str, ...]:
+    return f'{params:,}', f'{macs:,}', short(macs), f'{activations:,}'
+
+
+def _training_line(report: Report) -> str:
+    if report.no_training:
+        return f'a training step on one image is not possible: {report.no_training}'
+    peak = report.complexity.training_bytes
+    regions = f' and {report.training_regions} regions' if report.training_regions else ''
+    return (
+        f'a training step on one image{regions}: {peak / 2**20:.1f} MiB ({peak:,} bytes) in float32,\n'
+        '  of weights, gradients and the tensors kept for the backward pass; without optimiser state, loss\n'
+        '  and workspaces'
+    )
