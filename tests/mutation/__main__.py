@@ -37,8 +37,8 @@ TARGETS = {
     ),
     'checkpoints': (
         'checkpoints/reading.py checkpoints/integrity.py engine/hooks/checkpoint.py',
-        'checkpoints/test_checkpoint.py engine/test_saving.py engine/test_runs.py checkpoints/test_backbone_from.py '
-        'work_dir/test_work_dir.py engine/test_positions.py',
+        'checkpoints/test_checkpoint.py checkpoints/test_backbone_from.py engine/test_saving.py '
+        'engine/test_runs.py work_dir/test_work_dir.py engine/test_positions.py',
         '*3 *7',
     ),
     'resume': (
