@@ -17,6 +17,7 @@ import torch
 
 from mdvision import ops
 from mdvision.cpu import available_cores
+from mdvision.provenance import package_version
 from mdvision.version import __version__
 
 __all__ = ['check_op', 'main']
@@ -65,7 +66,7 @@ def _report_versions(problems: list[str], warnings: list[str]) -> None:
     _line('python', f'{platform.python_version()} on {platform.platform()}')
     for name in STACK:
         _line(name, _version_of(name, problems))
-    opencv = {name: _distribution_version(name) for name in OPENCV}
+    opencv = {name: package_version(name) for name in OPENCV}
     for name, version in opencv.items():
         _line(name, version or 'not installed')
     installed = {name: version for name, version in opencv.items() if version}
@@ -94,13 +95,6 @@ def _version_of(name: str, problems: list[str]) -> str:
     reason = ' '.join(reason.split())
     problems.append(f'import {name} fails: {reason}. Install the versions of requirements/lock.txt')
     return 'does not import'
-
-
-def _distribution_version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 # ---------------------------------------------------------------------------------------------- devices

@@ -22,16 +22,16 @@ FLOORS = (
     ('__init__',),
     ('commands', 'doctor'),
     ('records', 'compare'),
-    ('report', 'checks'),
+    ('checks',),
     ('engine',),
-    ('complexity', 'visualization', 'work_dir', 'processes'),
+    ('complexity', 'visualization'),
+    ('work_dir', 'processes'),
     ('checkpoints', 'config'),
     ('converters', 'detectors', 'timm_names'),
     ('models', 'datasets', 'evaluation'),
     ('ops',),
-    ('registry', 'provenance', 'cpu', 'findings'),
-    ('console', 'text'),
-    ('errors', 'version'),
+    ('findings', 'provenance', 'registry'),
+    ('console', 'cpu', 'errors', 'text', 'version'),
 )
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 

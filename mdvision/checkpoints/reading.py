@@ -7,6 +7,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mdvision.errors import UserError
+from mdvision.text import shortlist
 
 from .integrity import check_whole
 from .unpickling import unpickle
@@ -189,18 +190,16 @@ def match_weights(
         details = []
         for what, names in (('missing in the file', missing), ('not in the model', surplus)):
             if names:
-                details.append(f'  {len(names)} {what}: {_some(names, 20)}')
+                details.append(f'  {len(names)} {what}: {shortlist(names, 20)}')
         if reshaped:
             model_shape, file_shape = (tuple(tensors[reshaped[0]].shape) for tensors in (wanted, given))
             details.append(
-                f'  {len(reshaped)} of another shape: {_some(reshaped, 20)} (the first: model {model_shape}, '
-                f'file {file_shape})'
+                f'  {len(reshaped)} of another shape: {shortlist(reshaped)} (the first: '
+                f'model {model_shape}, file {file_shape})'
             )
         raise UserError(
             f'Checkpoint {path} belongs to another model: {line}.\n' + '\n'.join([*details, advice])
         )
-    return matched, line + (f'; these keep their initial values: {_some(left_out, 3)}' if left_out else '')
-
-
-def _some(names: list[str], limit: int) -> str:
-    return ', '.join(names[:limit]) + (', ...' if len(names) > limit else '')
+    return matched, line + (
+        f'; these keep their initial values: {shortlist(left_out, 3)}' if left_out else ''
+    )

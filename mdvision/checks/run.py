@@ -14,6 +14,7 @@ from mdvision.checkpoints.preprocessing import check_pipelines
 from mdvision.config.switches import learning_rate_line, real_batch
 from mdvision.engine.hooks.checkpoint import CheckpointHook
 from mdvision.findings import Finding
+from mdvision.text import shortlist
 
 __all__ = ['check_classes', 'check_run', 'check_schedule', 'checkpoint_bytes', 'readable_size']
 
@@ -153,7 +154,7 @@ def check_classes(dataset: object) -> list[Finding]:
     absent = [name for name, number in numbers.items() if number == 0]
     where, findings = 'train_dataloader.dataset', []
     if absent:
-        text = f'{len(absent)} of {len(classes)} classes have no example: {_some(absent)}'
+        text = f'{len(absent)} of {len(classes)} classes have no example: {shortlist(absent, 10)}'
         fix = 'add examples, or take the names out of classes and of num_classes'
         findings.append(Finding('warning', where, text, fix))
     present = sorted((number, name) for name, number in numbers.items() if number)
@@ -172,7 +173,3 @@ def _labels(value: object) -> list[int]:
     if value is None:
         return []
     return [int(one) for one in (value if hasattr(value, '__iter__') else [value]) if one is not None]
-
-
-def _some(names: list[str]) -> str:
-    return ', '.join(names[:10]) + (f' and {len(names) - 10} more' if len(names) > 10 else '')

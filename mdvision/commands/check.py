@@ -25,6 +25,7 @@ from mdvision.config.values import find_missing_sections
 from mdvision.console import say
 from mdvision.errors import UserError
 from mdvision.findings import SEVERITIES, Finding, FoundError
+from mdvision.text import shortlist
 
 from .train import apply_switches, prepare
 
@@ -171,8 +172,7 @@ class _Gradients:
         if not self._waiting:
             return []
         names = sorted(self._waiting)
-        shown = ', '.join(names[:8]) + (f' and {len(names) - 8} more' if len(names) > 8 else '')
-        text = f'{len(names)} parameters got no gradient in two iterations: {shown}'
+        text = f'{len(names)} parameters got no gradient in two iterations: {shortlist(names, 8)}'
         fix = (
             'if that is meant, several processes need find_unused_parameters=True in the config; if not, '
             'look at what the model does with these parts'

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-import mdvision
 from mdvision.checkpoints.integrity import seal
 from mdvision.checkpoints.reading import check_finite, match_weights, read_file
 from mdvision.config.overrides import backbone_option
@@ -14,6 +13,7 @@ from mdvision.console import say
 from mdvision.converters import convert_state_dict, list_converters
 from mdvision.errors import UserError
 from mdvision.models.named import create_backbone, create_model
+from mdvision.version import __version__
 
 __all__ = ['convert_checkpoint', 'main', 'unwrap']
 
@@ -79,7 +79,7 @@ def convert_checkpoint(
         num_classes=_num_classes(state_dict),
         source=source,
         file=Path(source_path).name,
-        mdvision_version=mdvision.__version__,
+        mdvision_version=__version__,
     )
     min_match = 0.0 if allow_partial else _MIN_SHARE if source == 'torchvision' else 1.0
     advice = (

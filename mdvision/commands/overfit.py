@@ -33,9 +33,8 @@ from mdvision.config.reading import load_config
 from mdvision.console import import_host
 from mdvision.datasets import make_mini_voc
 from mdvision.errors import UserError
+from mdvision.provenance import hardware_name, package_versions
 from mdvision.registry import build_for_shapes
-
-from .report import hardware_name, package_versions
 
 __all__ = ['cut', 'main', 'overfit']
 

@@ -9,7 +9,6 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import mmcv
@@ -22,11 +21,12 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mdvision.console import say
-from mdvision.cpu import available_cores
 from mdvision.engine.hooks.csv_log import read_log
 from mdvision.errors import UserError
 from mdvision.evaluation import DetectionMetric
-from mdvision.visualization.curves import draw_rows
+from mdvision.evaluation.headlines import MEANINGS
+from mdvision.provenance import hardware_name, package_versions
+from mdvision.visualization.curves import draw_curves
 from mdvision.visualization.detection_plots import (
     draw_confusion_matrix,
     draw_pr_curves,
@@ -36,10 +36,7 @@ from mdvision.visualization.detection_plots import (
 from mdvision.visualization.prediction_sheet import draw_prediction_sheet
 from mdvision.work_dir.files import CONFUSIONS, CURVES, METRICS, PR_CURVES, PREDICTIONS, RESULTS, TEST
 
-__all__ = ['hardware_name', 'package_versions', 'write_report']
-
-_PACKAGES = ('mdvision', 'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
-             'onedl-mmpretrain')  # fmt: skip
+__all__ = ['write_report']
 
 
 def write_report(runner: Runner, started: float, command: str, metrics: dict | None = None) -> None:
@@ -80,7 +77,7 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
         say('\n' + table)
     written += [path for path, write in writers.items() if _write(path, write)]
     say('')
-    for name, meaning in _HEADLINES.items():
+    for name, meaning in MEANINGS.items():
         if name in metrics:
             say(f'{meaning:<44}{metrics[name]:.4f}' + f'   ({name})')
     say(f'{"wall time":<44}{datetime.timedelta(seconds=round(seconds))}')
@@ -91,16 +88,6 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
 def _short(path: Path) -> Path:
     """Relative to where the command was started, if it lies below."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-_HEADLINES = {
-    'voc12/mAP50': 'mAP at IoU 0.5 (VOC, area)',
-    'voc07/mAP50': 'mAP at IoU 0.5 (VOC 2007, 11 points)',
-    'coco/bbox_mAP': 'mAP at IoU 0.5:0.95 (COCO, MMDetection)',
-    'coco/mAP': 'mAP at IoU 0.5:0.95 (COCO)',
-    'accuracy/top1': 'top-1 accuracy (%)',
-    'loss': 'validation loss',
-}
 
 
 def _last_validation(runner: Runner) -> dict[str, float]:
@@ -134,7 +121,7 @@ def _write(path: Path, write: Callable[[Path], Path | None]) -> bool:
 def _draw_curves(runner: Runner, out_png: Path) -> Path:
     # Written by every run, whatever its charts are, and gone on with by resumed ones.
     rows = read_log(Path(runner.work_dir) / METRICS, runner.log_processor.by_epoch)
-    return draw_rows(*rows, out_png)
+    return draw_curves(*rows, out_png)
 
 
 def _confusions_and_curves(metric: DetectionMetric, work_dir: Path, prefix: str) -> dict[Path, Callable]:
@@ -228,30 +215,3 @@ def _write_results(runner: Runner, path: Path, metrics: dict, seconds: float, co
     )
     text = json.dumps(record, indent=2, default=lambda value: getattr(value, 'tolist', value.__str__)())
     path.write_text(text + '\n', encoding='utf-8')
-
-
-def hardware_name() -> str:
-    """The GPU in use, or the processor and its cores."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
-
-
-def package_versions() -> dict[str, str | None]:
-    """Of the packages that decide the numbers; None for one that is not installed."""
-    return {name: _version(name) for name in _PACKAGES}
-
-
-def _processor() -> str:
-    model = platform.machine()
-    with contextlib.suppress(OSError):
-        for line in Path('/proc/cpuinfo').read_text().splitlines():
-            if line.startswith('model name'):
-                model = line.partition(':')[2].strip()
-                break
-    return f'CPU ({model}), {available_cores()} cores'
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -3,7 +3,6 @@
 import argparse
 import functools
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +12,6 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device, is_cuda_available
 
-import mdvision
 from mdvision.checkpoints.reading import read_checkpoint
 from mdvision.checkpoints.resumable import check_resumable, nothing_left
 from mdvision.checks.data import check_data, check_data_files, check_test_data
@@ -38,12 +36,14 @@ from mdvision.engine.runner import Runner
 from mdvision.errors import UserError
 from mdvision.findings import Finding, report
 from mdvision.processes.distributed import launcher_of, local_processes, prepare_distributed
+from mdvision.provenance import command_line
+from mdvision.version import __version__
 from mdvision.work_dir.folder import default_work_dir, find_resumable, make_room, refuse_to_move
 from mdvision.work_dir.lock import lock_work_dir
 
 from .report import write_report
 
-__all__ = ['apply_switches', 'command_line', 'prepare', 'test', 'train']
+__all__ = ['apply_switches', 'prepare', 'test', 'train']
 
 
 def train(args: argparse.Namespace) -> None:
@@ -191,7 +191,7 @@ def _make_room(runner: Runner, own_log: str) -> None:
 
 def _build(cfg: Config, config: str, hardware: str) -> Runner:
     runner = Runner.from_cfg(cfg)
-    say(f'mdvision {mdvision.__version__}: {config}')
+    say(f'mdvision {__version__}: {config}')
     say(f'{hardware} (change with --threads, --workers, --device)')
     return runner
 
@@ -211,12 +211,3 @@ def _announce(runner: Runner, work_dir: Path) -> None:
     )
     for text in averaging_lines(runner):
         say(text)
-
-
-def command_line() -> str:
-    """This one, as a person would write it in the project's folder."""
-    tool, *arguments = sys.argv
-    project = Path(__file__).resolve().parents[2]  # tools/compare.py starts tools by their whole path
-    if Path(tool).is_absolute() and Path(tool).is_relative_to(project):
-        tool = Path(tool).relative_to(project).as_posix()
-    return shlex.join(['python', tool, *arguments])

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-import mdvision
 from mdvision.config.num_classes import fill_num_classes
 from mdvision.config.overrides import apply_overrides, literal
 from mdvision.config.reading import load_config
 from mdvision.console import import_host
 from mdvision.errors import UserError
+from mdvision.version import __version__
 
 __all__ = ['Variant', 'parse_seeds', 'plan_variants', 'resolve', 'settings_of']
 
@@ -166,7 +166,7 @@ def settings_of(variant: Variant, cfg: Config, arguments: Sequence[str]) -> dict
         config_sha256=hashlib.sha256(text.encode()).hexdigest(),
         cfg_options=list(variant.options),
         arguments=list(arguments),
-        mdvision=mdvision.__version__,
+        mdvision=__version__,
     )
 
 

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mdvision.visualization.curves import PART_COLOURS
+from mdvision.visualization.palette import COLORS
 
 from .statistics import SAME
 from .table import Comparison, Row
@@ -81,7 +81,7 @@ def _spread(count: int, width: float) -> np.ndarray:
 
 
 def _draw_values(axes: Axes, index: int, row: Row) -> None:
-    colour = '#222222' if index == 0 else PART_COLOURS[0]
+    colour = '#222222' if index == 0 else COLORS[0]
     offsets = 0.24 + _spread(len(row.values), 0.1)
     axes.scatter(row.values, index + offsets, s=22, color=colour, alpha=0.55, linewidths=0, zorder=3)
     _draw_mean(axes, index - 0.08, row.summary.mean, row.summary.interval, colour, 'D')

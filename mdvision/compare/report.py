@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mdvision.commands.train import command_line
+from mdvision.provenance import command_line
 
 from . import table
 from .costs import costs_of

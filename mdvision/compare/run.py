@@ -4,7 +4,6 @@ import contextlib
 import datetime
 import json
 import os
-import re
 import shlex
 import subprocess
 import time
@@ -14,7 +13,8 @@ from pathlib import Path
 
 from mdvision.checkpoints.reading import read_checkpoint
 from mdvision.errors import UserError
-from mdvision.visualization.curves import read_scalars
+from mdvision.work_dir.files import RESULTS, STEP_CHECKPOINT
+from mdvision.work_dir.scalars import read_scalars, scalar_files
 
 __all__ = ['Run', 'Slots', 'locked', 'run_all']
 
@@ -42,17 +42,15 @@ class Run:
     def results(self) -> dict | None:
         """What the finished run left, or None while it is not finished."""
         try:
-            record = json.loads((self.folder / 'results.json').read_text(encoding='utf-8'))
+            record = json.loads((self.folder / RESULTS).read_text(encoding='utf-8'))
         except (OSError, json.JSONDecodeError):  # none yet, or its writing was cut short
             return None
         return record if 'metrics' in record else None
 
     def validations(self) -> list[dict]:
         """The lines of all validations in the log."""
-        found = self.folder.glob('*/vis_data/scalars.json')
-        logs = [p for p in found if re.fullmatch(r'\d{8}_\d{6}', p.parts[-3]) and p.stat().st_size]
         with contextlib.suppress(UserError):  # a log without a complete line
-            return read_scalars(sorted(logs))[1]
+            return read_scalars(scalar_files(self.folder))[1]
         return []
 
     def checkpoint(self) -> Path | None:
@@ -63,10 +61,11 @@ class Run:
         """
         if self.max_epochs is None:
             return None
-        found = [p for p in self.folder.glob('epoch_*.pth') if p.stem[6:].isdigit()]
+        found = [STEP_CHECKPOINT.fullmatch(path.name) for path in self.folder.glob('epoch_*.pth')]
+        epochs = sorted((int(name[2]) for name in found if name), reverse=True)
         validated = {row.get('step') for row in self.validations()} if self.val_steps else set()
-        for path in sorted(found, key=lambda p: -int(p.stem[6:])):
-            epoch = int(path.stem[6:])
+        for epoch in epochs:
+            path = self.folder / f'epoch_{epoch}.pth'
             missed = {step for step in self.val_steps if step <= epoch} - validated
             if epoch >= self.max_epochs or missed:
                 continue

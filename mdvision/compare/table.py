@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mdvision.complexity.report import short
+from mdvision.text import aligned, short_number
 
 from .statistics import Difference, Summary, interval_method
 
@@ -123,7 +123,7 @@ def _columns(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
                 comparison.interval(difference.interval, sign=True) if difference else NOTHING,
                 difference.verdict if difference else 'reference',
                 f'{row.params:,}' if row.params is not None else NOTHING,
-                short(row.macs) if row.macs is not None else NOTHING,
+                short_number(row.macs) if row.macs is not None else NOTHING,
                 _speed(row.images_per_second),
                 f'{row.memory / 2**20:.1f} MiB' if row.memory is not None else NOTHING,
             ]
@@ -135,15 +135,7 @@ def _columns(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 def as_text(comparison: Comparison) -> str:
     """The main table and its caption, for a terminal."""
     head, cells = _columns(comparison)
-    widths = [max(len(line[i]) for line in (head, *cells)) for i in range(len(head))]
-    lines = []
-    for line in (head, *cells):
-        first, *others = (
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        lines.append('  '.join([first, *others]).rstrip())
-    return '\n'.join([*lines, '', *caption(comparison)])
+    return '\n'.join([*aligned([head, *cells]), '', *caption(comparison)])
 
 
 def _speed(speed: float | None) -> str:

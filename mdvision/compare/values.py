@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mdvision.errors import UserError, did_you_mean
 from mdvision.evaluation.direction import is_lower_better
-from mdvision.visualization.curves import HEADLINES
+from mdvision.evaluation.headlines import HEADLINES
 
 from .run import Run
 

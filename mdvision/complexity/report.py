@@ -25,10 +25,11 @@ from mdvision.errors import UserError
 from mdvision.models.named import create_model, find_model
 from mdvision.models.named_table import NAMED
 from mdvision.registry import build_for_shapes
+from mdvision.text import aligned, short_number
 
 from .count import KINDS, Complexity, count, measure
 
-__all__ = ['Report', 'as_json', 'as_text', 'main', 'report_on_config', 'report_on_name', 'short']
+__all__ = ['Report', 'as_json', 'as_text', 'main', 'report_on_config', 'report_on_name']
 
 
 @dataclass(frozen=True)
@@ -254,14 +255,6 @@ def _region_features(extractor: nn.Module, maps: Sequence[Tensor], rois: Tensor,
 # ---------------------------------------------------------------------------------------------- printing
 
 
-def short(number: int) -> str:
-    """A count with three decimals: 1,297,829,888 is '1.298 G'."""
-    for unit, name in ((10**9, 'G'), (10**6, 'M'), (10**3, 'k')):
-        if number >= unit:
-            return f'{number / unit:.3f} {name}'
-    return str(number)
-
-
 def as_json(report: Report) -> dict:
     """The report as plain data, with exact integers."""
     complexity = report.complexity
@@ -300,16 +293,11 @@ def as_text(report: Report) -> str:
             name = f'roi_head for {report.regions} regions'
         rows.append((name or 'the model itself', *_cells(cost.params, cost.total_macs, cost.activations)))
     rows.append(('total', *_cells(complexity.params, complexity.macs, complexity.activations)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [f'{report.title}: one image of {" x ".join(map(str, report.image))}', '']
-    for row in rows:
-        first, *others = (
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append('  '.join([first, *others]).rstrip())
+    lines = [f'{report.title}: one image of {" x ".join(map(str, report.image))}', '', *aligned(rows)]
     kinds = [
-        f'{kind} {short(complexity.macs_by_kind[kind])}' for kind in KINDS if complexity.macs_by_kind[kind]
+        f'{kind} {short_number(complexity.macs_by_kind[kind])}'
+        for kind in KINDS
+        if complexity.macs_by_kind[kind]
     ]
     lines += ['', f'multiply-adds by kind: {", ".join(kinds) or "none"}']
     if complexity.trainable_params != complexity.params:
@@ -321,7 +309,7 @@ def as_text(report: Report) -> str:
 
 
 def _cells(params: int, macs: int, activations: int) -> tuple[str, ...]:
-    return f'{params:,}', f'{macs:,}', short(macs), f'{activations:,}'
+    return f'{params:,}', f'{macs:,}', short_number(macs), f'{activations:,}'
 
 
 def _training_line(report: Report) -> str:

@@ -3,22 +3,15 @@
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mdvision.errors import UserError
+from mdvision.text import shortlist
 
-__all__ = ['ENDINGS', 'class_names', 'compare_classes', 'image_files', 'named', 'read_pairs', 'shared_files']
+__all__ = ['ENDINGS', 'class_names', 'compare_classes', 'image_files', 'read_pairs', 'shared_files']
 
 ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
-NAMED = 20
-
-
-def named(names: Iterable[str], most: int = NAMED) -> str:
-    """Names for a message: the first ones in full, the rest counted."""
-    names = list(names)
-    more = f', and {len(names) - most} more' if len(names) > most else ''
-    return ', '.join(names[:most]) + more
 
 
 def class_names(folder: Path) -> list[str]:
@@ -52,9 +45,9 @@ def compare_classes(expected: Sequence[str], found: Sequence[str], where: str, s
     extra = [name for name in found if name not in set(expected)]
     lines = []
     if missing:
-        lines.append(f'{where}: no folder for {named(map(repr, missing))}, a class of {source}')
+        lines.append(f'{where}: no folder for {shortlist(map(repr, missing))}, a class of {source}')
     if extra:
-        lines.append(f'{where}: a folder {named(map(repr, extra))} that is no class of {source}')
+        lines.append(f'{where}: a folder {shortlist(map(repr, extra))} that is no class of {source}')
     return lines
 
 

@@ -16,8 +16,9 @@ from torch.utils.data import get_worker_info
 
 from mdvision.console import say
 from mdvision.errors import UserError
+from mdvision.text import shortlist
 
-from .class_folders import ENDINGS, class_names, compare_classes, image_files, named, shared_files
+from .class_folders import ENDINGS, class_names, compare_classes, image_files, shared_files
 from .image_check import check_images
 from .public_data import check_choice, check_root
 
@@ -105,7 +106,7 @@ class ImageFolder(BaseDataset):
         ]
         if others:
             self._messages.append(
-                f'  passed over, no picture by their endings ({len(others)}): {named(others, 5)}'
+                f'  passed over, no picture by their endings ({len(others)}): {shortlist(others, 5)}'
             )
         if self.split != 'train' and self.check != 'none':
             self._compare_with_train(folder, [Path(path) for path in paths])
@@ -133,18 +134,18 @@ class ImageFolder(BaseDataset):
             )
         if deep and not self.scale_16_bit:
             raise UserError(
-                f'{len(deep)} images of 16 bits in {prefix}: {named(deep)}\n'
+                f'{len(deep)} images of 16 bits in {prefix}: {shortlist(deep)}\n'
                 '  fix: save them with 8 bits, scaled to the range of your data; or set scale_16_bit=True '
                 'in the data set: every value is then divided by 256, which makes 12-bit data nearly black.'
             )
         if deep:
             self._warnings.append(
-                f'{prefix}: {len(deep)} images of 16 bits, read as value // 256: {named(deep, 5)}'
+                f'{prefix}: {len(deep)} images of 16 bits, read as value // 256: {shortlist(deep, 5)}'
             )
         if damaged:
             self._warnings.append(
                 f'{prefix}: {len(damaged)} damaged images that OpenCV reads nevertheless, perhaps with '
-                f'garbled pixels: {named(damaged, 5)}'
+                f'garbled pixels: {shortlist(damaged, 5)}'
             )
 
     def _compare_with_train(self, folder: Path, paths: list[Path]) -> None:
@@ -153,7 +154,7 @@ class ImageFolder(BaseDataset):
             return
         both = shared_files([train / path for path in image_files(train)[0]], paths)
         if both:
-            pairs = named((f'{path} = {twin}' for twin, path in both), 5)
+            pairs = shortlist((f'{path} = {twin}' for twin, path in both), 5)
             self._warnings.append(
                 f'{len(both)} of {len(paths)} images of {folder} are in {train} too, so the '
                 f'accuracy is too good: {pairs}. Take them out of one of the two.'
@@ -169,7 +170,7 @@ def check_splits(root: Path, split: str, classes_given: bool) -> None:
     for part in dict.fromkeys((split, 'train')):
         if (root / part).is_dir() or (part == 'train' != split and classes_given):
             continue
-        there = f' There are {named(class_names(root)) or "no folders"}.' if root.is_dir() else ''
+        there = f' There are {shortlist(class_names(root)) or "no folders"}.' if root.is_dir() else ''
         why = ' (it gives the order of the classes; or give classes=[...])' if part != split else ''
         raise UserError(
             f'ImageFolder: there is no folder {root / part}{why} (from {Path.cwd()}).{there}\n'
@@ -192,7 +193,7 @@ def _settle_classes(root: Path, classes: Sequence[str] | None) -> tuple[str, ...
     if len(classes) < 2:
         raise UserError(
             f'ImageFolder: expected a folder for each of at least two classes in {root / "train"}, found '
-            f'{named(map(repr, classes)) or "none"}.\n  layout: {root}/train/CLASS/*.jpg'
+            f'{shortlist(map(repr, classes)) or "none"}.\n  layout: {root}/train/CLASS/*.jpg'
         )
     return tuple(classes)
 
@@ -207,7 +208,7 @@ def _find(folder: Path, classes: Sequence[str], source: str) -> tuple[list[tuple
         if entry.name.lower().endswith(ENDINGS) and not entry.name.startswith('.') and entry.is_file()
     ]
     if stray:
-        faults.append(f'{folder}: images outside the class folders: {named(stray)}')
+        faults.append(f'{folder}: images outside the class folders: {shortlist(stray)}')
     files, others = [], []
     for label, name in enumerate(classes):
         if name in found:

@@ -10,8 +10,9 @@ from mmpretrain import datasets as hosts
 from mmpretrain.datasets import BaseDataset
 
 from mdvision.errors import UserError
+from mdvision.text import shortlist
 
-from .class_folders import class_names, compare_classes, image_files, named, read_pairs
+from .class_folders import class_names, compare_classes, image_files, read_pairs
 from .public_data import check_choice, check_root, missing_data
 
 __all__ = ['Caltech101', 'ImageNet', 'MiniImageNet']
@@ -134,7 +135,7 @@ class ImageNet(hosts.ImageNet):
         if len(found) != len(self.CLASSES):
             raise UserError(
                 f'ImageNet: expected {len(self.CLASSES)} class folders in {images}, found {len(found)}: '
-                f'{named(found, 5)}. For fewer classes use mdvision.ImageFolder.'
+                f'{shortlist(found, 5)}. For fewer classes use mdvision.ImageFolder.'
             )
         train = Path(self.data_root) / 'train'
         if train.is_dir() and train != images:
@@ -148,7 +149,7 @@ class ImageNet(hosts.ImageNet):
             if not files:
                 empty.append(name)
         if empty:
-            raise UserError(f'ImageNet: class folders without images in {images}: {named(empty)}.')
+            raise UserError(f'ImageNet: class folders without images in {images}: {shortlist(empty)}.')
         return pairs
 
 
@@ -206,7 +207,7 @@ class MiniImageNet(BaseDataset):
         every = [file for label in files for file in files[label]]
         twice = sorted(file for file, count in Counter(every).items() if count > 1)
         if twice:
-            raise UserError(f'MiniImageNet: listed more than once in the csv files: {named(twice)}.')
+            raise UserError(f'MiniImageNet: listed more than once in the csv files: {shortlist(twice)}.')
         _all_there(root / 'images', every, root / '*.csv')
         self._metainfo['classes'] = tuple(sorted(files))
         entries = []
@@ -240,5 +241,5 @@ def _all_there(folder: Path, files: list[str], listed_in: Path) -> None:
     if missing:
         raise UserError(
             f'{len(missing)} of {len(files)} images that {listed_in} lists are not in {folder}: '
-            f'{named(missing)}. Unpack the archive again.'
+            f'{shortlist(missing)}. Unpack the archive again.'
         )

@@ -22,6 +22,7 @@ from torch.utils.data import get_worker_info
 
 from mdvision.console import say
 from mdvision.errors import UserError, did_you_mean
+from mdvision.text import shortlist
 
 from .image_check import CHECKS, loader_turns
 from .voc_reader import VOCReader
@@ -170,11 +171,10 @@ class VOCDataset(BaseDetDataset):
                 if min(mmcv.rescale_size((info['width'], info['height']), step.scale)) < 1
             ]
             if gone:
-                more = f', and {len(gone) - 10} more' if len(gone) > 10 else ''
                 raise UserError(
                     f'VOC split {self.ann_file}: {len(gone)} images are so long that '
                     f'{type(step).__name__} to {step.scale} leaves their other side 0 pixels: '
-                    f'{", ".join(gone[:10])}{more}. Cut them into parts, take their ids out of '
+                    f'{shortlist(gone, 10)}. Cut them into parts, take their ids out of '
                     'the split, or resize to a larger scale.'
                 )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdvision.errors import UserError
+from mdvision.text import shortlist
 
 __all__ = [
     'AnnotationError',
@@ -113,11 +114,10 @@ def read_split(path: str | os.PathLike) -> list[str]:
         ids = [match.group(1) for match in columns]
     twice = [(name, count) for name, count in Counter(ids).items() if count > 1]
     if twice:
-        named = ', '.join(f'{name} ({count}x)' for name, count in twice[:20])
-        more = f' and {len(twice) - 20} more' if len(twice) > 20 else ''
+        named = shortlist(f'{name} ({count}x)' for name, count in twice)
         raise UserError(
             f'the split file {path} lists {len(twice)} ids more than once, and each would count again in '
-            f'training and in the metric: {named}{more}. Fix: keep one line for each.'
+            f'training and in the metric: {named}. Fix: keep one line for each.'
         )
     return ids
 

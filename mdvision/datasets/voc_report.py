@@ -3,6 +3,7 @@
 from collections import Counter
 
 from mdvision.errors import UserError
+from mdvision.text import shortlist
 
 __all__ = ['SplitReport']
 
@@ -179,6 +180,4 @@ class SplitReport:
         return '\n'.join(f'{self.what} split {self.split}: {line}' for line in [*self.warnings, *lines])
 
     def _where(self, kind: str) -> str:
-        places = self._found[kind]
-        more = f', and {len(places) - NAMED_FILES} more' if len(places) > NAMED_FILES else ''
-        return ', '.join(places[:NAMED_FILES]) + more
+        return shortlist(self._found[kind], NAMED_FILES)

@@ -19,6 +19,7 @@ from pycocotools.cocoeval import COCOeval
 
 from mdvision.console import say
 from mdvision.errors import UserError
+from mdvision.text import aligned
 
 from .confusion import confusion_matrix
 from .voc_ap import VocResult, evaluate_voc
@@ -265,12 +266,7 @@ def format_table(classes: Sequence[str], voc: VocResult, coco_per_class: np.ndar
         rows.append((name, *counts, cell(voc.ap_area[index]), cell(coco_per_class[index])))
     totals = str(voc.num_objects.sum()), str(voc.num_detections.sum())
     rows.append(('mean', *totals, cell(voc.mean_area), cell(coco_mean)))
-
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for name, *numbers in rows:
-        right = [text.rjust(widths[column]) for column, text in enumerate(numbers, start=1)]
-        lines.append('  '.join([name.ljust(widths[0]), *right]))
+    lines = aligned(rows)
     rule = '-' * len(lines[0])
     lines = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
     missing = voc.classes_without_objects

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from mdvision.complexity.count import measure
-from mdvision.complexity.report import short
 from mdvision.models.named import create_model, find_model, list_models
+from mdvision.text import short_number
 
 __all__ = ['cost_of', 'render_costs', 'write_costs']
 
@@ -77,9 +77,9 @@ def render_costs(folder: Path) -> list[str]:
             name,
             f'{" x ".join(map(str, cost["image"]))}, {cost["num_classes"]}',
             f'{cost["params"]:,}',
-            short(cost['macs']),
-            short(attention) if attention else '-',
-            short(cost['activations']),
+            short_number(cost['macs']),
+            short_number(attention) if attention else '-',
+            short_number(cost['activations']),
             f'{cost["training_bytes"] / 2**20:.1f} MiB',
             f'{row["parameters"]}, {row["flops"] or "-"}' if row else '-',
             row['why'] or '-' if row else '-',

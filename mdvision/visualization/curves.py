@@ -1,11 +1,5 @@
-"""Learning curves: one picture of the losses and the metrics of a run, from mmengine's own log.
+"""Learning curves: one figure with the losses and the metrics of a run."""
 
-mmengine writes ``vis_data/scalars.json``: one JSON object a line. A training line has the losses, the
-learning rate, ``iter`` and, in epoch-based runs, ``epoch`` (both count from 1). A validation line has
-the metrics and ``step``: the epoch, or the iteration in iteration-based runs.
-"""
-
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,92 +9,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mdvision.errors import UserError
 from mdvision.evaluation.direction import is_lower_better
+from mdvision.evaluation.headlines import HEADLINES
 
 from .lettering import any_letters, plain
+from .palette import COLORS
 
-__all__ = ['draw_curves', 'draw_rows', 'epoch_positions', 'headline_metrics', 'read_scalars']
+__all__ = ['draw_curves', 'epoch_positions', 'headline_metrics']
 
-# The numbers that a run is known by; the others are in the log.
-HEADLINES = (
-    'voc12/mAP50',
-    'coco/mAP',
-    'accuracy/top1',
-    'accuracy/top5',
-    'coco/bbox_mAP',
-    'pascal_voc/mAP',
-)
 BOOKKEEPING = {'step', 'iter', 'epoch', 'time', 'data_time', 'memory', 'lr'}
 MAX_PARTS = 8
-# Okabe and Ito's colours, which stay apart for colour-blind readers.
-PART_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#8C6D31', '#999999')
-METRIC_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7')
+MAX_METRICS = 4
 DASHES = (0, (4, 2))
 DPI = 110
 FIGURE_INCHES = (1200 / DPI, 500 / DPI)
 
 PathLike = str | Path
-
-
-def read_scalars(paths: PathLike | Sequence[PathLike]) -> tuple[list[dict], list[dict]]:
-    """The training and the validation lines of one run, each in the order of training.
-
-    Args:
-        paths: a ``scalars.json``, or those of a run and of its resumed parts, in that order. A resumed
-            part replaces what came before from its own first line on: a run that stopped in the
-            middle of an epoch trains that epoch again.
-
-    Returns:
-        the lines with ``iter`` (training) and the others (validation), as the dicts they are.
-
-    Raises:
-        UserError: a file that is missing, empty, or has a line that is not a JSON object. An
-            incomplete last line is left out: that is what a killed run leaves behind.
-    """
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
-    if not paths:
-        raise UserError('Expected at least one scalars.json to draw, got an empty list.')
-    train_rows, val_rows = [], []
-    for path in paths:
-        rows = _read_lines(Path(path))
-        new_train = [row for row in rows if 'iter' in row]
-        new_val = [row for row in rows if 'iter' not in row]
-        if new_train:
-            train_rows = [row for row in train_rows if row['iter'] < new_train[0]['iter']]
-        if new_val:
-            val_rows = [row for row in val_rows if row.get('step', 0) < new_val[0].get('step', 0)]
-        train_rows += new_train
-        val_rows += new_val
-    return train_rows, val_rows
-
-
-def _read_lines(path: Path) -> list[dict]:
-    if not path.is_file():
-        raise UserError(
-            f'{path}: no such file. Expected the vis_data/scalars.json that training writes into the '
-            'folder of its run.'
-        )
-    lines = [line for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)  # reads the bare NaN and Infinity that mmengine writes
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise UserError(
-                f'{path}: line {number} is not JSON ({error}). Is this a scalars.json?'
-            ) from error
-        if not isinstance(row, dict):
-            raise UserError(f'{path}: line {number} is not a JSON object. Is this a scalars.json?')
-        rows.append(row)
-    if not rows:
-        raise UserError(
-            f'{path}: the file has no complete line. Training writes one every `interval` iterations '
-            '(default_hooks.logger): has the run got that far?'
-        )
-    return rows
 
 
 def epoch_positions(train_rows: Sequence[dict]) -> list[float]:
@@ -123,7 +47,7 @@ def headline_metrics(val_rows: Sequence[dict]) -> list[str]:
     keys = [key for key in keys if key not in BOOKKEEPING and 'loss' not in key]
     if 'coco/mAP' in keys and 'coco/bbox_mAP' in keys:  # the same number twice
         keys.remove('coco/mAP')
-    return ([key for key in HEADLINES if key in keys] or keys)[: len(METRIC_COLOURS)]
+    return ([key for key in HEADLINES if key in keys] or keys)[:MAX_METRICS]
 
 
 def _is_number(value: object) -> bool:
@@ -153,7 +77,7 @@ def _draw_losses(
     # The largest parts get a colour each: more lines than that cannot be told apart.
     largest = sorted(parts, key=lambda key: -sum(parts[key][1]) / len(parts[key][1]))[:MAX_PARTS]
     coloured = [key for key in parts if key in largest]
-    colours = dict(zip(coloured, PART_COLOURS, strict=False))
+    colours = dict(zip(coloured, COLORS, strict=False))
     for key in coloured:
         _plot(axes, parts[key], color=colours[key], linewidth=1.1, label=plain(key))
     rest = [key for key in parts if key not in coloured]
@@ -178,7 +102,7 @@ def _draw_losses(
         if key == 'val/loss':
             _draw_validation_loss(axes, *series, unit, alone=not parts)
         else:
-            _plot(axes, series, color=PART_COLOURS[index], linewidth=1.6, label=plain(key), dashed=True)
+            _plot(axes, series, color=COLORS[index], linewidth=1.6, label=plain(key), dashed=True)
 
     values = [value for line in axes.get_lines() for value in line.get_ydata()]
     axes.set_ylabel('loss')
@@ -193,7 +117,7 @@ def _draw_validation_loss(axes: Axes, xs: list[float], ys: list[float], unit: st
     if not xs:
         return
     # Where the total has no parts, no other line has this colour.
-    colour = PART_COLOURS[1] if alone else '#222222'
+    colour = COLORS[1] if alone else '#222222'
     best = min(range(len(ys)), key=ys.__getitem__)
     label = f'val/loss: lowest {ys[best]:.3f} ({unit} {xs[best]:g}), last {ys[-1]:.3f}'
     axes.plot(xs, ys, color=colour, linewidth=1.8, linestyle=DASHES, marker='o', ms=3.5, label=label)
@@ -211,7 +135,7 @@ def _plot(
 
 def _draw_metrics(axes: Axes, val_rows: list[dict], positions: list[float], unit: str) -> None:
     endings, highest = [], 0.0
-    for key, colour in zip(headline_metrics(val_rows), METRIC_COLOURS, strict=False):
+    for key, colour in zip(headline_metrics(val_rows), COLORS, strict=False):
         xs, ys = _series(val_rows, positions, key)
         if not xs:
             axes.plot([], [], color=colour, label=f'{plain(key)}: no finite value')
@@ -281,30 +205,24 @@ def _finish(axes: Axes, x_label: str, last_x: float, legend_columns: int) -> Non
         )
 
 
-def draw_curves(scalars: PathLike | Sequence[PathLike], out_png: PathLike) -> Path:
+@any_letters()
+def draw_curves(train_rows: Sequence[dict], val_rows: Sequence[dict], out_png: PathLike) -> Path:
     """Draw losses (left) and headline metrics (right) over the run, 1200x500 pixels.
 
-    The total loss is thick, its parts are thin, validation losses dashed in the colours of the training's.
+    The total loss is thick, its parts are thin, validation losses dashed in the colors of the training's.
     Metrics go from 0 to 1, or to 100 if any is above 1; a star marks the best validation of each, and the
     lowest ``val/loss``. Values that are not finite are left out. Nothing is smoothed beyond what mmengine did
     when it wrote the log.
 
     Args:
-        scalars: as for :func:`read_scalars`.
-        out_png: the picture; its folder is made where missing.
+        train_rows: as :func:`mdvision.work_dir.scalars.read_scalars` gives them: losses by name, ``iter``
+            and, in epoch-based runs, ``epoch``.
+        val_rows: metrics by name, and ``step``.
+        out_png: the figure; its folder is made where missing.
 
     Returns:
-        the path of the picture.
-
-    Raises:
-        UserError: see :func:`read_scalars`.
+        the path of the figure.
     """
-    return draw_rows(*read_scalars(scalars), out_png)
-
-
-@any_letters()
-def draw_rows(train_rows: list[dict], val_rows: list[dict], out_png: PathLike) -> Path:
-    """:func:`draw_curves` of lines as :func:`read_scalars` gives them."""
     by_epoch = all('epoch' in row for row in train_rows)
     unit = 'epoch' if by_epoch else 'iteration'
     val_rows = [row for row in val_rows if _is_number(row.get('step'))]

@@ -20,15 +20,13 @@ from mdvision.errors import UserError
 from mdvision.evaluation.voc_ap import PrecisionRecallCurve, VocResult
 
 from .lettering import any_letters, plain
+from .palette import COLORS
 
 __all__ = ['draw_confusion_matrix', 'draw_pr_curves', 'write_confusion_matrix', 'write_pr_curves']
 
 DPI = 110
 INK, FAINT, RULE = '#222222', '#6b6b6b', '#e2e2e2'
-# Okabe and Ito's colours, which stay apart for colour-blind readers; then two of Paul Tol's.
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#8C6D31', '#999999',
-           '#882255', '#332288')  # fmt: skip
-BEST_COLOURS, WORST_COLOURS = ('#0072B2', '#009E73', '#56B4E9'), ('#D55E00', '#CC79A7', '#E69F00')
+BEST_COLORS, WORST_COLORS = ('#0072B2', '#009E73', '#56B4E9'), ('#D55E00', '#CC79A7', '#E69F00')
 PR_INCHES = 5.0  # the side of the square of the curves
 MAX_NAME = 22
 # Up to so many rows of a confusion matrix: inches of a cell, points of the text.
@@ -186,7 +184,7 @@ def _draw_f1_lines(axes: Axes) -> None:
 def _draw_all_classes(axes: Axes, voc: VocResult, classes: Sequence[str]) -> list[Line2D]:
     handles = []
     for index, name in enumerate(classes):
-        style = dict(color=COLOURS[index], linewidth=1.8)
+        style = dict(color=COLORS[index], linewidth=1.8)
         handles.append(_draw_class(axes, voc, index, name, style))
     return handles
 
@@ -203,7 +201,7 @@ def _draw_few(axes: Axes, voc: VocResult, classes: Sequence[str]) -> list[Line2D
         x, y = _steps(voc.curves[index])
         axes.plot(x[:-1], y[:-1], color='#b9c6d3', linewidth=0.7, zorder=1)
     handles = []
-    for chosen, colours in ((best, BEST_COLOURS), (worst, WORST_COLOURS)):
+    for chosen, colours in ((best, BEST_COLORS), (worst, WORST_COLORS)):
         for index, colour in zip(chosen, colours, strict=False):
             style = dict(color=colour, linewidth=1.6)
             handles.append(_draw_class(axes, voc, index, classes[index], style))

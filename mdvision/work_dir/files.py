@@ -9,6 +9,7 @@ __all__ = [
     'CURVES',
     'INTERRUPTED',
     'LAST_CHECKPOINT',
+    'LOG_FOLDER',
     'METRICS',
     'PREDICTIONS',
     'PR_CURVES',
@@ -43,7 +44,8 @@ TEST = 'test_'
 
 _WITH_NUMBERS = {name + ending for name in (CONFUSIONS, PR_CURVES) for ending in ('.png', '.csv')}
 _REPORTS = {RESULTS, CURVES, PREDICTIONS} | _WITH_NUMBERS
-_LOG_FOLDER = re.compile(r'\d{8}_\d{6}')
+# One per start of a run, named by its time.
+LOG_FOLDER = re.compile(r'\d{8}_\d{6}')
 _HEADER = '# The config of a run of mdvision, with all that the command line said. It began as: '
 
 
@@ -82,4 +84,4 @@ def is_of_a_run(path: Path) -> bool:
         return True
     if STEP_CHECKPOINT.fullmatch(name) or (name.startswith('best_') and name.endswith('.pth')):
         return True
-    return bool(_LOG_FOLDER.fullmatch(name)) or (path.suffix == '.py' and recorded_config(path) is not None)
+    return bool(LOG_FOLDER.fullmatch(name)) or (path.suffix == '.py' and recorded_config(path) is not None)

@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from mdvision.errors import UserError
-from mdvision.visualization.curves import draw_curves, epoch_positions, headline_metrics, read_scalars
+from mdvision.visualization.curves import draw_curves, epoch_positions, headline_metrics
+from mdvision.work_dir.scalars import read_scalars
 
 
 def train_row(iteration, epoch=None, **values):
@@ -30,7 +31,7 @@ def drawn(monkeypatch, tmp_path, scalars):
     figures = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, 'savefig', lambda self, *a, **k: (figures.append(self), save(self, *a, **k)))
-    draw_curves(scalars, tmp_path / 'curves.png')
+    draw_curves(*read_scalars(scalars), tmp_path / 'curves.png')
     return figures[0].axes
 
 
@@ -83,7 +84,7 @@ def test_a_file_without_a_complete_line_is_refused_by_name(tmp_path, text):
     log = tmp_path / 'scalars.json'
     log.write_text(text)
     with pytest.raises(UserError, match=r'scalars\.json: the file has no complete line'):
-        draw_curves(log, tmp_path / 'curves.png')
+        draw_curves(*read_scalars(log), tmp_path / 'curves.png')
     assert not (tmp_path / 'curves.png').exists()
 
 
@@ -146,7 +147,7 @@ def test_unknown_metrics_are_drawn_as_they_come_without_times_losses_and_texts()
 
 def test_picture_is_a_png_of_1200_by_500_and_its_path_comes_back(tmp_path):
     log = write_log(tmp_path / 'scalars.json', DETECTION)
-    out = draw_curves(str(log), str(tmp_path / 'new' / 'curves.png'))
+    out = draw_curves(*read_scalars(str(log)), str(tmp_path / 'new' / 'curves.png'))
     assert out == tmp_path / 'new' / 'curves.png'
     assert out.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
     assert cv2.imread(str(out)).shape == (500, 1200, 3)

@@ -12,7 +12,6 @@ from mdvision.datasets.class_folders import (
     class_names,
     compare_classes,
     image_files,
-    named,
     read_pairs,
 )
 from mdvision.datasets.coco_check import check_coco_file
@@ -20,6 +19,7 @@ from mdvision.datasets.voc_reader import VOCReader
 from mdvision.datasets.voc_report import SplitReport
 from mdvision.errors import UserError, did_you_mean
 from mdvision.findings import Finding
+from mdvision.text import shortlist
 
 from .parts import SPLITS, DatasetConfig, config_parts
 
@@ -80,7 +80,7 @@ def _missing(paths: list[Path], part: DatasetConfig) -> Finding | None:
     lines = []
     for path in gone:
         there = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
-        listed = f'; in {path.parent} there are {named(there, 8)}.' if there else f' (from {Path.cwd()}).'
+        listed = f'; in {path.parent} there are {shortlist(there, 8)}.' if there else f' (from {Path.cwd()}).'
         lines.append(f'there is no {path}{listed}{did_you_mean(path.name, there)}')
     fix = 'correct ann_file, data_prefix or data_root (--cfg-options data_root=FOLDER sets it everywhere)'
     if any(cocos_own.fullmatch(path.name) for path in gone):
@@ -175,7 +175,8 @@ def _check_custom(part: DatasetConfig) -> Iterator[Finding]:
         gone = [name for name, _ in pairs if not (prefix / name).is_file()]
         if gone:
             text = (
-                f'{len(gone)} of {len(pairs)} images that {file} lists are not in {prefix}: {named(gone, 10)}'
+                f'{len(gone)} of {len(pairs)} images that {file} lists are not in {prefix}: '
+                f'{shortlist(gone, 10)}'
             )
             yield Finding('error', _where(part), text, 'add them, or take their lines out')
     elif part.kind is _host_class('mmpretrain.datasets', 'CustomDataset'):
@@ -196,16 +197,16 @@ def _check_folders(part: DatasetConfig) -> Iterator[Finding]:
     found = class_names(folder)
     hidden = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name.startswith('.'))
     if hidden:
-        yield Finding('error', str(folder), f'{named(hidden)} would become a class', 'remove it')
+        yield Finding('error', str(folder), f'{shortlist(hidden)} would become a class', 'remove it')
     endings = tuple(settings_ending.lower() for settings_ending in part.settings.get('extensions', ENDINGS))
     empty = [n for n in found if not any(f.lower().endswith(endings) for f in image_files(folder / n)[0])]
     if empty:
         yield Finding(
-            'error', str(folder), f'class folders without an image: {named(empty)}', 'remove or fill them'
+            'error', str(folder), f'class folders without an image: {shortlist(empty)}', 'remove or fill them'
         )
     if part.classes and list(part.classes) != found:
         lines = compare_classes(part.classes, found, str(folder), 'classes=')
-        ours, theirs = named(part.classes, 8), named(found, 8)
+        ours, theirs = shortlist(part.classes, 8), shortlist(found, 8)
         order = f'the folders are numbered in sorted order, {theirs}; classes= is {ours}'
         yield Finding(
             'error', str(folder), '\n  '.join(lines or [order]), 'give classes= as the sorted folders'

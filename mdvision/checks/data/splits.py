@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mdvision.datasets.class_folders import named, shared_files
+from mdvision.datasets.class_folders import shared_files
 from mdvision.findings import Finding
+from mdvision.text import shortlist
 
 from .images import image_paths
 from .parts import built_parts
@@ -44,7 +45,7 @@ def _class_names(training: object, validation: object, split: str) -> Iterator[F
             yield Finding(
                 'error', f'{split}_dataloader',
                 f'label {place} is {names[0]} in training and {names[1]} here. Training: '
-                f'{len(first)} classes, {named(first)}. Here: {len(second)}, {named(second)}',
+                f'{len(first)} classes, {shortlist(first)}. Here: {len(second)}, {shortlist(second)}',
                 'give both the same names in the same order, in metainfo=dict(classes=...)',
             )  # fmt: skip
             return
@@ -77,7 +78,7 @@ def _shared_images(training: object, validation: object, split: str) -> Iterator
     ours, theirs = ([Path(p) for p in dict.fromkeys(paths) if Path(p).is_file()] for paths in (ours, theirs))
     both = shared_files(ours, theirs)
     if both:
-        pairs = named((f'{path} = {twin}' if path != twin else str(path) for twin, path in both), 5)
+        pairs = shortlist((f'{path} = {twin}' if path != twin else str(path) for twin, path in both), 5)
         yield Finding(
             'warning', f'{split}_dataloader',
             f'{len(both)} of {len(theirs)} images are in the training set too, byte for byte, so the numbers '

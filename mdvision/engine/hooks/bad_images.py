@@ -25,6 +25,7 @@ from torch.utils.data import Dataset
 from mdvision.console import say
 from mdvision.datasets.image_check import unreadable
 from mdvision.errors import UserError
+from mdvision.text import shortlist
 
 __all__ = ['BadImagesHook', 'ImageGuard', 'TooManyBadImagesError', 'UnreadableImageError']
 
@@ -182,5 +183,4 @@ def _limit(given: object, images: int) -> float:
 
 
 def _named(found: list[dict]) -> str:
-    more = f', and {len(found) - _NAMED} more' if len(found) > _NAMED else ''
-    return ', '.join(f'{bad["path"]} ({bad["reason"]})' for bad in found[:_NAMED]) + more
+    return shortlist((f'{bad["path"]} ({bad["reason"]})' for bad in found), _NAMED)

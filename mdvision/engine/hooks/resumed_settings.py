@@ -14,6 +14,7 @@ from mdvision.checkpoints.resumable import check_optimizer
 from mdvision.checkpoints.unpickling import is_readable
 from mdvision.console import say
 from mdvision.errors import UserError
+from mdvision.text import shortlist
 
 __all__ = ['SettingsHook', 'check_settings', 'follow_config', 'loadable']
 
@@ -168,10 +169,10 @@ def follow_config(runner: Runner, states: object, path: str) -> None:
             changes = [one for one in changes if one[1] not in ignored]
             say(
                 f'resume: {validated[0]} follows the validations so far, so the schedule goes on as in '
-                f'{path}; no effect has: {_listed(ignored)}'
+                f'{path}; no effect has: {shortlist(ignored, 8)}'
             )
         if changes:
-            say(f'resume: {_listed([text for _, text in changes])} (from the config)')
+            say(f'resume: {shortlist([text for _, text in changes], 8)} (from the config)')
 
 
 def _load_states(schedulers: Sequence[_ParamScheduler], states: Iterable[Mapping]) -> None:
@@ -274,7 +275,3 @@ def _show(value: object) -> str:
     if isinstance(value, Counter):
         return str(sorted(value.elements()))
     return f'{value:g}' if isinstance(value, float) else str(value)
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return ', '.join(texts[:8]) + (f' and {len(texts) - 8} more' if len(texts) > 8 else '')

@@ -1,0 +1,54 @@
+"""Where a number comes from: the command, the hardware, the versions."""
+
+import contextlib
+import platform
+import shlex
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from .cpu import available_cores
+
+__all__ = ['command_line', 'hardware_name', 'package_version', 'package_versions']
+
+_PACKAGES = ('mdvision', 'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
+             'onedl-mmpretrain')  # fmt: skip
+
+
+def command_line() -> str:
+    """This one, as a person would write it in the project's folder."""
+    tool, *arguments = sys.argv
+    project = Path(__file__).resolve().parents[1]  # tools/compare.py starts tools by their whole path
+    if Path(tool).is_absolute() and Path(tool).is_relative_to(project):
+        tool = Path(tool).relative_to(project).as_posix()
+    return shlex.join(['python', tool, *arguments])
+
+
+def hardware_name() -> str:
+    """The GPU in use, or the processor and its cores."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+
+
+def package_versions() -> dict[str, str | None]:
+    """Of the packages that decide the numbers; None for one that is not installed."""
+    return {name: package_version(name) for name in _PACKAGES}
+
+
+def _processor() -> str:
+    model = platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                model = line.partition(':')[2].strip()
+                break
+    return f'CPU ({model}), {available_cores()} cores'
+
+
+def package_version(package: str) -> str | None:
+    """Of an installed package; None for one that is not."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
