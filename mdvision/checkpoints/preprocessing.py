@@ -1,11 +1,10 @@
 """How images become numbers: what a checkpoint was trained with must be what it is used with."""
 
-from collections.abc import Iterator
-
 import torch
 from mmengine.config import Config
 from torch import nn
 
+from mdvision.config.tree import dicts, type_name
 from mdvision.errors import UserError
 from mdvision.findings import Finding
 
@@ -80,7 +79,7 @@ def check_pipelines(cfg: Config) -> list[Finding]:
 
 def _pipeline(cfg: Config, split: str) -> dict[str, object]:
     """What the transforms of a split do to the values of images, however its data sets are wrapped."""
-    transforms = list(_typed(cfg.get(f'{split}_dataloader') or {}))
+    transforms = [(type_name(one), one) for one in dicts(cfg.get(f'{split}_dataloader')) if one.get('type')]
     normalise = [
         ', '.join(f'{key}={one[key]}' for key in ('mean', 'std', 'to_rgb') if key in one)
         for kind, one in transforms
@@ -92,17 +91,3 @@ def _pipeline(cfg: Config, split: str) -> dict[str, object]:
         # Data sets that keep their images in memory load none.
         'pipeline.LoadImageFromFile.color_type': sorted(set(colours)) or ['color'],
     }
-
-
-def _typed(node: object) -> Iterator[tuple[str, dict]]:
-    """Every dict with a type below the node, with the last part of the type's name."""
-    if isinstance(node, dict):
-        kind = node.get('type')
-        if kind is not None:
-            name = kind if isinstance(kind, str) else kind.__name__
-            yield name.replace('/', '.').rsplit('.', 1)[-1], node
-        for value in node.values():
-            yield from _typed(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _typed(value)

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 
+from mdvision.config.tree import dicts, type_name
+
 __all__ = ['LONGEST_SIDE', 'use_smaller_images']
 
 LONGEST_SIDE = 192
@@ -25,7 +27,7 @@ def use_smaller_images(cfg: Config) -> bool:
         whether the training images were made smaller.
     """
     train = list(_pipelines(cfg.train_dataloader.dataset))
-    if not _packs_boxes(train) or any('img_size' in part for part in _parts(cfg.model)):
+    if not _packs_boxes(train) or any('img_size' in part for part in dicts(cfg.model)):
         return False
     # batch_augments of the data preprocessor resize and pad too
     changed = [_cap_sizes(part) for part in (*train, cfg.model.get('data_preprocessor'))]
@@ -37,28 +39,16 @@ def use_smaller_images(cfg: Config) -> bool:
 
 def _pipelines(dataset: dict) -> Iterator[list]:
     """The pipelines of a data set and of those in it."""
-    return (part['pipeline'] for part in _parts(dataset) if part.get('pipeline'))
+    return (part['pipeline'] for part in dicts(dataset) if part.get('pipeline'))
 
 
 def _packs_boxes(pipelines: list[list]) -> bool:
-    kinds = [str(part.get('type')).rpartition('.')[2] for part in _parts(pipelines)]
-    return 'PackDetInputs' in kinds
-
-
-def _parts(value: object) -> Iterator[dict]:
-    """Every dict in a value of a config, in any depth."""
-    if isinstance(value, dict):
-        yield value
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return
-    for item in list(value):
-        yield from _parts(item)
+    return any(type_name(part) == 'PackDetInputs' for part in dicts(pipelines))
 
 
 def _cap_sizes(value: object) -> bool:
     changed = False
-    for part in _parts(value):
+    for part in dicts(value):
         for key in _SIZES:
             if key in part and (capped := _cap(part[key])) != part[key]:
                 part[key], changed = capped, True

@@ -1,4 +1,7 @@
-"""What ``tools/check.py`` calls: everything that can be known of a training before it is started."""
+"""Look at a training before it is started: config, data, model, run, and a few real steps.
+
+python tools/check.py configs/emanet/faster_rcnn_minivoc.py
+"""
 
 import argparse
 import contextlib
@@ -27,12 +30,35 @@ from mdvision.errors import UserError
 from mdvision.findings import SEVERITIES, Finding, FoundError
 from mdvision.text import shortlist
 
-from .train import apply_switches, prepare
+from .arguments import (
+    add_common_arguments,
+    add_training_arguments,
+    argument_parser,
+    keep_config,
+)
+from .faults import run
+from .start import apply_switches, start_up
 
-__all__ = ['check', 'main']
+__all__ = ['check', 'check_and_print', 'main', 'parse_args']
 
 
-def main(args: argparse.Namespace) -> None:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The arguments of ``argv``, by default those of this process."""
+    parser = argument_parser(__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--quick', action='store_true', help='without the memory and the real steps')
+    parser.add_argument('--json', action='store_true', help='print the findings as JSON')
+    add_training_arguments(parser)
+    add_common_arguments(parser)
+    return parser.parse_args(keep_config(sys.argv[1:] if argv is None else argv, amp='fp16', ema='0.0002'))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    return run(check_and_print, parse_args(argv))
+
+
+def check_and_print(args: argparse.Namespace) -> None:
     """Print what :func:`check` finds, as text or as JSON.
 
     Raises:
@@ -117,7 +143,7 @@ class _Check:
             if any(finding.severity == 'error' for finding in more):
                 raise FoundError(found)
 
-        self.cfg, _ = prepare(self.args, ('train', 'val'), collect)
+        self.cfg, _ = start_up(self.args, ('train', 'val'), collect)
         collect(find_missing_sections(self.cfg))
         apply_switches(self.cfg, self.args)
         self.cfg.resume = False

@@ -1,4 +1,10 @@
-"""What ``tools/compare.py`` calls."""
+"""Train several variants with the same seeds, and say which differences can be told from chance.
+
+python tools/compare.py configs/a.py configs/b.py --seeds 3
+python tools/compare.py configs/a.py --vary model.backbone.attention "dict(type='CBAM')" None --budget 30m
+
+Finished runs are kept: the same command again continues where it stopped.
+"""
 
 import argparse
 import dataclasses
@@ -26,7 +32,59 @@ from mdvision.config.switches import use_amp
 from mdvision.cpu import available_cores, plan_cpu
 from mdvision.errors import UserError
 
-__all__ = ['main']
+from .arguments import argument_parser, at_least, keep_config
+from .faults import run
+
+__all__ = ['compare', 'main', 'parse_args']
+
+_TRAINER = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The arguments of ``argv``, by default those of this process."""
+    parser = argument_parser(__doc__)
+    parser.add_argument('config', nargs='+', help='config files; the first is the reference')
+    parser.add_argument(
+        '--vary', nargs='+', metavar=('KEY', 'VALUE'), help='values of one key of a single config'
+    )
+    parser.add_argument('--names', nargs='+', metavar='NAME', help='names of the variants in the tables')
+    parser.add_argument(
+        '--seeds', nargs='+', default=['3'], metavar='N', help='how many, or the seeds themselves (3)'
+    )
+    parser.add_argument('--metric', help='metric to compare by, such as accuracy/top1')
+    parser.add_argument('--lower-is-better', action='store_true', help='for a metric like an error')
+    parser.add_argument(
+        '--select', choices=['last', 'best'], default='last', help='which validation of a run counts'
+    )
+    parser.add_argument('--budget', metavar='TIME', help='choose the epochs for this time: 45m, 2h, 1h30m')
+    parser.add_argument('--work-dir', help='folder of the comparison (work_dirs/compare_CONFIG)')
+    parser.add_argument('--jobs', type=at_least(1), help='trainings at a time (one, or one for each GPU)')
+    parser.add_argument('--redo', action='store_true', help='set runs with other settings aside')
+    parser.add_argument('--no-speed', action='store_true', help='measure no speed at the end')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override keys of all configs'
+    )
+    parser.add_argument(
+        '--amp', nargs='?', const='fp16', choices=['fp16', 'bf16'], help='train in mixed precision'
+    )
+    parser.add_argument(
+        '--device', default='auto', help="'auto' (GPUs if there are any), 'cpu', 'cuda' or 'cuda:1'"
+    )
+    parser.add_argument(
+        '--threads', type=at_least(1), help='CPU threads of each training (chosen by the cores)'
+    )
+    parser.add_argument(
+        '--workers', type=at_least(0), help='data workers of each training (chosen by the cores)'
+    )
+    parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
+    args = parser.parse_args(keep_config(sys.argv[1:] if argv is None else argv, amp='fp16'))
+    args.trainer = [sys.executable, str(_TRAINER)]
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    return run(compare, parse_args(argv))
 
 
 @dataclass
@@ -42,7 +100,7 @@ class _Planned:
             apply_overrides(self.cfg, list(options))
 
 
-def main(args: argparse.Namespace) -> None:
+def compare(args: argparse.Namespace) -> None:
     """Train what is missing, then write the tables and the picture.
 
     Args:
@@ -51,7 +109,6 @@ def main(args: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, _stop)
     if hasattr(sys.stdout, 'reconfigure'):
         sys.stdout.reconfigure(line_buffering=True)  # progress, also into a file
-    plan.add_user_modules()
     variants, seeds = plan.plan_variants(args), plan.parse_seeds(args.seeds)
     folder = Path(args.work_dir or f'work_dirs/compare_{Path(args.config[0]).stem}')
     jobs, gpus = _places(args)

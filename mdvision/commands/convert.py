@@ -1,4 +1,9 @@
-"""Checkpoint files in foreign formats -> files that our models and tools load."""
+"""Convert a checkpoint of the authors, or of torchvision, into ours.
+
+python tools/convert_weights.py emanet50_cifar authors.pth emanet50_cifar.pth
+python tools/convert_weights.py dems_vit_tiny a.pth b.pth --cfg-options image_size=256 patch_size=16
+python tools/convert_weights.py lma_resnet50 resnet50.pth start.pth --source torchvision
+"""
 
 import argparse
 from pathlib import Path
@@ -15,11 +20,42 @@ from mdvision.errors import UserError
 from mdvision.models.named import create_backbone, create_model
 from mdvision.version import __version__
 
-__all__ = ['convert_checkpoint', 'main', 'unwrap']
+from .arguments import argument_parser
+from .faults import run
+
+__all__ = ['convert', 'convert_checkpoint', 'main', 'parse_args']
 
 # Where the authors' training scripts put the state dict.
 _CONTAINERS = ('state_dict', 'net', 'model')
 _MIN_SHARE = 0.9
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The arguments of ``argv``, by default those of this process."""
+    parser = argument_parser(__doc__)
+    parser.add_argument('name', help='the model, for example emanet50_cifar')
+    parser.add_argument('source_path', metavar='src', help='checkpoint to read; no code in it is run')
+    parser.add_argument('target_path', metavar='dst', help='file to write')
+    parser.add_argument(
+        '--source', default='authors', choices=['authors', 'torchvision'], help='whose format it has'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='arguments of the backbone that differ from the name, such as width_mult=0.5',
+    )
+    parser.add_argument(
+        '--allow-partial', action='store_true', help='accept a checkpoint that matches only in part'
+    )
+    parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    return run(convert, parse_args(argv))
 
 
 def unwrap(content: object, path: str) -> dict[str, Tensor]:
@@ -151,8 +187,8 @@ def _other_fits(name: str, official: dict[str, Tensor]) -> str:
     return f'\nIts keys and shapes are those of {" or ".join(fits)}.' if fits else ''
 
 
-def main(args: argparse.Namespace) -> None:
-    """What ``tools/convert_weights.py`` calls."""
+def convert(args: argparse.Namespace) -> None:
+    """Convert the file and say how much of it matched."""
     overrides = dict(backbone_option(option) for option in args.cfg_options)
     line = convert_checkpoint(
         args.name, args.source_path, args.target_path, args.source, args.allow_partial, **overrides

@@ -1,7 +1,6 @@
 """What the variants cost: counted multiply-adds and memory, and the measured speed."""
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from mmengine.device import is_cuda_available
 from mmengine.registry import DATASETS, init_default_scope
 
 from mdvision.complexity.report import Report, report_on_config
+from mdvision.config.image_size import image_size, padded
 from mdvision.errors import UserError
 
 from .plan import Variant
@@ -95,14 +95,9 @@ def _counted(variant: Variant, cfg: Config) -> dict:
 
 
 def _report(variant: Variant, cfg: Config) -> Report:
-    try:
-        return report_on_config(variant.config, None, variant.options)
-    except UserError as error:
-        if 'size' not in str(error):
-            raise
-    # The pipeline leaves images as they are: then the first one of the validation tells their size.
-    init_default_scope(cfg.get('default_scope') or 'mmengine')
-    height, width = DATASETS.build(cfg.val_dataloader.dataset)[0]['inputs'].shape[-2:]
-    divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor', 1)
-    size = math.ceil(height / divisor) * divisor, math.ceil(width / divisor) * divisor
+    size = None
+    if image_size(cfg) is None:
+        # The pipeline leaves images as they are: then the first one of the validation tells their size.
+        init_default_scope(cfg.get('default_scope') or 'mmengine')
+        size = padded(cfg, DATASETS.build(cfg.val_dataloader.dataset)[0]['inputs'].shape[-2:])
     return report_on_config(variant.config, size, variant.options)

@@ -4,17 +4,14 @@ import argparse
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config
 
-from mdvision.config.num_classes import fill_num_classes
-from mdvision.config.overrides import apply_overrides, literal
-from mdvision.config.reading import load_config
-from mdvision.console import import_host
+from mdvision.config.overrides import literal
+from mdvision.config.prepare import prepare
 from mdvision.errors import UserError
 from mdvision.version import __version__
 
@@ -134,12 +131,8 @@ def resolve(variant: Variant) -> Config:
     Raises:
         UserError: for a config or an option that the training would not take.
     """
-    cfg = load_config(variant.config)
-    if cfg.get('default_scope') in ('mmdet', 'mmpretrain'):
-        import_host(cfg.default_scope)
     try:
-        apply_overrides(cfg, list(variant.options))
-        fill_num_classes(cfg)
+        cfg = prepare(variant.config, variant.options)
     except UserError as error:
         raise UserError(f'{variant.config}: {error}') from error
     if not cfg.get('train_cfg') or not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
@@ -168,10 +161,3 @@ def settings_of(variant: Variant, cfg: Config, arguments: Sequence[str]) -> dict
         arguments=list(arguments),
         mdvision=__version__,
     )
-
-
-def add_user_modules() -> None:
-    """A module of the user's, named in custom_imports, lies in the folder that the command starts in."""
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.append(folder)

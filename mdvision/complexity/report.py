@@ -1,35 +1,26 @@
 """What ``tools/complexity.py`` calls: the cost of a named model or of the model of a config."""
 
-import argparse
-import contextlib
-import json
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import MethodType
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mdvision.config.num_classes import fill_num_classes
-from mdvision.config.overrides import apply_overrides, backbone_option
-from mdvision.config.reading import load_config
-from mdvision.console import import_host
+from mdvision.config.image_size import image_size, padded
+from mdvision.config.overrides import backbone_option
+from mdvision.config.prepare import prepare
 from mdvision.errors import UserError
 from mdvision.models.named import create_model, find_model
-from mdvision.models.named_table import NAMED
 from mdvision.registry import build_for_shapes
 from mdvision.text import aligned, short_number
 
 from .count import KINDS, Complexity, count, measure
 
-__all__ = ['Report', 'as_json', 'as_text', 'main', 'report_on_config', 'report_on_name']
+__all__ = ['Report', 'as_json', 'as_text', 'report_on_config', 'report_on_name']
 
 
 @dataclass(frozen=True)
@@ -51,29 +42,6 @@ class Report:
     regions: int | None = None
     training_regions: int | None = None
     no_training: str = ''
-
-
-def main(args: argparse.Namespace) -> None:
-    """Print the cost of ``args.model``, a name or a config file, as a table or as JSON."""
-    size = tuple(args.size) if args.size else None
-    # What the hosts say goes elsewhere, so that --json prints JSON and nothing else.
-    with contextlib.redirect_stdout(sys.stderr):
-        if args.model in NAMED:
-            report = report_on_name(args.model, size, args.cfg_options)
-        elif args.model.endswith('.py') or Path(args.model).exists() or len(Path(args.model).parts) > 1:
-            report = report_on_config(args.model, size, args.cfg_options)
-        else:
-            _refuse_name(args.model)
-    print(json.dumps(as_json(report), indent=2) if args.json else as_text(report))
-
-
-def _refuse_name(name: str) -> None:
-    configs = [path.as_posix() for path in Path('configs').rglob(f'{name}.py')]
-    try:
-        find_model(name)
-    except UserError as error:
-        hint = f' There is a config of this name: {configs[0]}.' if configs else ''
-        raise UserError(f'{error} A config is given by its path, with .py at the end.{hint}') from None
 
 
 def report_on_name(name: str, size: tuple[int, int] | None = None, options: Sequence[str] = ()) -> Report:
@@ -113,18 +81,18 @@ def report_on_config(path: str, size: tuple[int, int] | None = None, options: Se
     Raises:
         UserError: for a config that cannot be read, has no model or does not say the size.
     """
-    # A module of the user's, named in custom_imports, lies in the folder that the command starts in.
-    sys.path.append(os.getcwd())
-    cfg = load_config(path)
+    cfg = prepare(path, options)
     scope = cfg.get('default_scope') or 'mmengine'
-    if scope in ('mmdet', 'mmpretrain'):
-        import_host(scope)
-    apply_overrides(cfg, list(options))
-    fill_num_classes(cfg)
     if not cfg.get('model'):
         raise UserError(f'{path} has no model = dict(...): expected a config of a classifier or a detector.')
     init_default_scope(scope)
-    image = (cfg.model.get('backbone', {}).get('in_channels', 3), *(size or _image_size(cfg, path)))
+    if not size and image_size(cfg) is None:
+        raise UserError(
+            f'{path}: its test pipeline has no Resize with a scale and no CenterCrop, so the size of the '
+            'image is not known. Give it, for example --size 224 224.'
+        )
+    size = size or padded(cfg, image_size(cfg))
+    image = (cfg.model.get('backbone', {}).get('in_channels', 3), *size)
     title = ' '.join([path, *options])
     model = build_for_shapes(cfg.model)
     if not (hasattr(model, 'rpn_head') and hasattr(model, 'roi_head')):
@@ -155,36 +123,6 @@ def _report(title: str, model: nn.Module, image: tuple, forward=None, training_f
         ) from error
     except ValueError as error:  # a batch norm with one value a channel
         return Report(title, image, count(model, images, forward=forward), no_training=str(error))
-
-
-# ---------------------------------------------------------------------------------------------- image size
-
-
-def _image_size(cfg: Config, path: str) -> tuple[int, int]:
-    """Height and width that the test pipeline makes, padded to the divisor of the preprocessor."""
-    size = None
-    for step in _test_pipeline(cfg):
-        name = str(step.get('type')).rpartition('.')[2]
-        if name == 'Resize' and step.get('scale'):
-            scale = step['scale']
-            size = (scale, scale) if isinstance(scale, int) else (scale[1], scale[0])  # given as (w, h)
-        elif name == 'CenterCrop' and step.get('crop_size'):
-            crop = step['crop_size']
-            size = (crop, crop) if isinstance(crop, int) else tuple(crop)
-    if size is None:
-        raise UserError(
-            f'{path}: its test pipeline has no Resize with a scale and no CenterCrop, so the size of the '
-            'image is not known. Give it, for example --size 224 224.'
-        )
-    divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor', 1)
-    return tuple(-(-side // divisor) * divisor for side in size)
-
-
-def _test_pipeline(cfg: Config) -> list[dict]:
-    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
-    while 'pipeline' not in dataset and ('dataset' in dataset or 'datasets' in dataset):
-        dataset = dataset.get('dataset') or dataset['datasets'][0]
-    return dataset.get('pipeline') or []
 
 
 # ---------------------------------------------------------------------------------------------- running

@@ -1,12 +1,13 @@
 """The number of classes from the data: ``num_classes=None`` of a config is filled before building."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mdvision.console import say
 from mdvision.datasets.class_folders import class_names
+
+from .tree import dicts
 
 __all__ = ['fill_num_classes']
 
@@ -27,7 +28,7 @@ def fill_num_classes(cfg: Config) -> int | None:
         UserError: the folder is not there, with the layout that is expected.
     """
     parts = [cfg.get('model'), cfg.get('data_preprocessor')]
-    unset = [node for part in parts for node in _dicts(part) if node.get('num_classes', 0) is None]
+    unset = [node for part in parts for node in dicts(part) if node.get('num_classes', 0) is None]
     dataset = _image_folder((cfg.get('train_dataloader') or {}).get('dataset'))
     if not unset or dataset is None:
         return None
@@ -47,15 +48,6 @@ def fill_num_classes(cfg: Config) -> int | None:
     return len(classes)
 
 
-def _dicts(node: object) -> Iterator[dict]:
-    """The dicts of a config, whatever holds them."""
-    if isinstance(node, dict):
-        yield node
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ()
-    for child in children:
-        yield from _dicts(child)
-
-
 def _image_folder(dataset: dict | None) -> dict | None:
     """The ImageFolder in a data set and its wrappers."""
-    return next((d for d in _dicts(dataset) if str(d.get('type')).endswith('mdvision.ImageFolder')), None)
+    return next((d for d in dicts(dataset) if str(d.get('type')).endswith('mdvision.ImageFolder')), None)

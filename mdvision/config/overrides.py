@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mdvision.errors import UserError, did_you_mean
 
 from .keys import TOP_LEVEL_KEYS, accepted_keys
+from .tree import find_datasets
 
 __all__ = ['apply_overrides', 'backbone_option', 'literal']
 
@@ -35,8 +36,7 @@ def apply_overrides(cfg: Config, overrides: list[str]) -> None:
 
 def _set_data_root(cfg: Config, folder: str) -> None:
     """Set the one folder of all data sets; an error where a config has several."""
-    loaders = (cfg.get(f'{split}_dataloader') or {} for split in ('train', 'val', 'test'))
-    datasets = [dataset for loader in loaders for dataset in _datasets(loader.get('dataset'))]
+    datasets = [dataset for dataset in find_datasets(cfg) if 'data_root' in dataset]
     roots = {dataset.data_root for dataset in datasets}
     if len(roots) != 1:
         found = 'no data set has one'
@@ -57,15 +57,6 @@ def _set_data_root(cfg: Config, folder: str) -> None:
             for key, path in metric.items():
                 if isinstance(path, str) and path.startswith(f'{inside}/'):
                     metric[key] = f'{folder.rstrip("/")}/{path[len(inside) :].lstrip("/")}'
-
-
-def _datasets(dataset: dict | None):
-    """The data sets with a folder in a data set and its wrappers."""
-    for child in [dataset, *(dataset or {}).get('datasets', []), (dataset or {}).get('dataset')]:
-        if child is dataset and 'data_root' in (child or {}):
-            yield child
-        elif child is not dataset and child:
-            yield from _datasets(child)
 
 
 def backbone_option(option: str) -> tuple[str, object]:

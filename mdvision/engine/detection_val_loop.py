@@ -18,6 +18,7 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from mdvision.datasets.wrappers import unwrapped
 from mdvision.errors import UserError
 
 __all__ = ['DetectionValLoop']
@@ -140,9 +141,11 @@ def _check_model(model: nn.Module) -> None:
 
 def _check_pipelines(dataset: Dataset) -> None:
     """The true boxes must be there, in pixels of the original image."""
-    for inner in [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or ())]:
-        if inner is not None:
-            _check_pipelines(inner)
+    for one in unwrapped(dataset):
+        _check_pipeline(one)
+
+
+def _check_pipeline(dataset: Dataset) -> None:
     steps = [type(step).__name__ for step in getattr(getattr(dataset, 'pipeline', None), 'transforms', ())]
     if not steps:
         return

@@ -246,8 +246,8 @@ def _read_estimates(path: Path) -> dict[str, dict]:
 def write_estimates(configs: Path) -> None:
     """Count the multiply-adds and epochs of every config that the page names, into ``gpu_hours.csv``."""
     from mdvision.complexity.report import report_on_config
+    from mdvision.config.image_size import image_size
     from mdvision.config.reading import load_config
-    from mdvision.errors import UserError
 
     costs = json.loads((configs / 'model_costs.json').read_text(encoding='utf-8'))['models']
     rows = {}
@@ -257,10 +257,9 @@ def write_estimates(configs: Path) -> None:
         if path is None or path in rows:
             continue
         cfg = load_config(path)
-        try:
-            report = report_on_config(path)
-        except UserError:  # its pipeline leaves images as they are: then the model's own size
-            report = report_on_config(path, tuple(costs[row['name']]['image'][1:]))
+        # Where the pipeline leaves images as they are, the model's own size.
+        own = None if image_size(cfg) else tuple(costs[row['name']]['image'][1:])
+        report = report_on_config(path, own)
         times = cfg.train_dataloader.dataset.get('times', 1)
         images = (OWN[path] if path in OWN else DATA[data_of(row['data'])])[1] * times
         rows[path] = dict(

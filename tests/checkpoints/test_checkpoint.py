@@ -14,7 +14,7 @@ from torch import nn
 from mdvision import UserError
 from mdvision.checkpoints.integrity import check_whole, seal
 from mdvision.checkpoints.reading import load_weights, read_checkpoint
-from mdvision.commands import train as launch
+from mdvision.commands import test as command
 from tests.engine.toy import ToyModel, make_runner
 
 
@@ -280,11 +280,11 @@ def run_test_tool(tmp_path, monkeypatch):
         runner._load_from = cfg.load_from
         return runner
 
-    monkeypatch.setattr(launch, 'prepare', lambda *args: (Config(), 'CPU'))
-    monkeypatch.setattr(launch, '_build', build)
-    monkeypatch.setattr(launch, 'check_test_data', lambda runner: [])
-    monkeypatch.setattr(launch, 'write_report', lambda runner, started, line, metrics: metrics)
-    return lambda *files, allow_partial=False: launch.test(
+    monkeypatch.setattr(command, 'start_up', lambda *args: (Config(), 'CPU'))
+    monkeypatch.setattr(command, 'build_runner', build)
+    monkeypatch.setattr(command, 'check_test_data', lambda runner: [])
+    monkeypatch.setattr(command, 'write_report', lambda runner, started, line, metrics: metrics)
+    return lambda *files, allow_partial=False: command.test(
         Namespace(config=str(files[0]), checkpoint=str(files[1]), allow_partial=allow_partial)
     )
 

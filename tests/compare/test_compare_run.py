@@ -1,6 +1,5 @@
 """What runs a comparison has, and that an interruption changes nothing in its tables."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -76,10 +75,6 @@ def fake(tmp_path, monkeypatch, write_classifier):  # noqa: F811
     (folder / 'train.py').write_text(FAKE)
     torch.save(dict(meta=dict(epoch=1), state_dict=dict(w=torch.zeros(1))), folder / 'blank.pth')
     config = write_classifier(epochs=3)
-    spec = importlib.util.spec_from_file_location('compare_tool', ROOT / 'tools' / 'compare.py')
-    tool = importlib.util.module_from_spec(spec)
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-    spec.loader.exec_module(tool)
     monkeypatch.setattr(signal, 'signal', lambda *_: None)
     # Neither counts nor picture have anything to do with what is tested here.
     monkeypatch.setattr(
@@ -91,9 +86,9 @@ def fake(tmp_path, monkeypatch, write_classifier):  # noqa: F811
         work_dir = tmp_path / name
         chosen = ['--vary', *vary] if vary else []
         argv = [str(config), *chosen, '--seeds', '2', '--work-dir', str(work_dir), '--no-speed', *more]
-        args = tool.parse_args(argv)
+        args = compare.parse_args(argv)
         args.trainer = [sys.executable, str(folder / 'train.py')]
-        compare.main(args)
+        compare.compare(args)
         return work_dir
 
     run.folder = folder
@@ -137,7 +132,7 @@ def test_a_comparison_killed_in_the_middle_is_continued(fake, tmp_path):
     (fake.folder / 'lr_0.2_seed_1_2').write_text('wait')
     driver = (
         'import argparse, json, sys; sys.path.insert(0, sys.argv[1]);'
-        'from mdvision.commands import compare; compare.main(argparse.Namespace(**json.loads(sys.argv[2])))'
+        'from mdvision.commands.compare import compare; compare(argparse.Namespace(**json.loads(sys.argv[2])))'
     )
     args = dict(config=[str(fake.config)], vary=['optim_wrapper.optimizer.lr', '0.1', '0.2', '0.3'],
                 seeds=['2'], work_dir=str(tmp_path / 'killed'), no_speed=True, cfg_options=[], names=None,

@@ -4,7 +4,8 @@ import argparse
 import uuid
 from pathlib import Path
 
-from mdvision.commands import train as launch
+from mdvision.commands import test as testing
+from mdvision.commands import train as training
 from tests.engine.toy import make_runner
 
 __all__ = ['evaluate', 'train', 'write_config']
@@ -24,12 +25,12 @@ def write_config(path: Path, **more) -> Path:
 def train(config: Path, work_dir: Path | None = None, *options: str, resume: str | None = None) -> None:
     """What the tool does with ``--cfg-options`` and ``--resume``."""
     args = _arguments(config, work_dir, options, resume=resume)
-    launch.train(args)
+    training.train(args)
 
 
 def evaluate(config: Path, checkpoint: Path, work_dir: Path, *options: str) -> None:
     """What tools/test.py does."""
-    launch.test(_arguments(config, work_dir, options, checkpoint=str(checkpoint)))
+    testing.test(_arguments(config, work_dir, options, checkpoint=str(checkpoint)))
 
 
 def _arguments(config: Path, work_dir: Path | None, options: tuple, **more) -> argparse.Namespace:

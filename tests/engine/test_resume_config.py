@@ -8,7 +8,7 @@ from mmengine.registry import HOOKS
 
 from mdvision import UserError
 from mdvision.checkpoints.reading import read_checkpoint
-from mdvision.commands import train as launch
+from mdvision.commands import train as command
 from mdvision.engine import runner as runner_module
 from mdvision.engine.hooks import resumed_settings as settings
 from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
@@ -36,7 +36,7 @@ def train(work_dir, **settings):
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    for module in (launch, runner_module, settings):
+    for module in (command, runner_module, settings):
         monkeypatch.setattr(module, 'say', lines.append)
     return lines
 
@@ -233,7 +233,7 @@ def test_a_file_without_settings_is_followed_and_named(tmp_path, said):
 def start(path, tmp_path, **more):
     """What ``tools/train.py --resume path`` does before it builds anything."""
     cfg = Config(dict(train_cfg=dict(max_epochs=3), param_scheduler=cosine(3)) | more)
-    return launch._resume_or_start(cfg, str(path), tmp_path)
+    return command._resume_or_start(cfg, str(path), tmp_path)
 
 
 def change(path, tmp_path, edit):

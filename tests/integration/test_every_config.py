@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 
-from mdvision.commands.overfit import cut
+from mdvision.checks.small_detector import cut
 from mdvision.config.num_classes import fill_num_classes
 from mdvision.config.switches import scale_learning_rate
 from mdvision.console import import_host

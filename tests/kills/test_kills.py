@@ -6,7 +6,6 @@ moment when the training begins, so that most fall into it; the others fall into
 
 import contextlib
 import gc
-import importlib.util
 import json
 import mmap
 import os
@@ -22,8 +21,7 @@ import numpy as np
 import pytest
 from yapf.yapflib import yapf_api
 
-from mdvision.commands import faults
-from mdvision.commands import train as launch
+from mdvision.commands import faults, train
 from mdvision.config.reading import load_config
 from mdvision.console import import_host
 from mdvision.datasets import make_mini_voc
@@ -166,16 +164,12 @@ def start(arguments, log, environment, place):
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
         os.environ.update(environment)
         os.chdir(ROOT)
-        sys.path.insert(0, str(ROOT / 'tools'))
-        spec = importlib.util.spec_from_file_location('tools_train', ROOT / 'tools' / 'train.py')
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
         # It makes the text of the config beautiful for each checkpoint, which takes most of an epoch here.
         yapf_api.FormatCode = lambda text, **style: (text, True)
-        place.note(launch, 'train_until_told_to_stop', 'training')
+        place.note(train, 'train_until_told_to_stop', 'training')
         place.note(train_loop.EpochLoop, '_validate', 'validation')
         place.note(runner_module, 'write_whole', 'writing')
-        status = faults.run(launch.train, tool.parse_args(arguments))
+        status = faults.run(train.train, train.parse_args(arguments))
     finally:
         sys.stdout.flush()
         os._exit(status)

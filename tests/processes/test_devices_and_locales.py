@@ -27,7 +27,7 @@ def test_names_are_utf_8_in_the_c_locale(tmp_path):
     script = tmp_path / 'tool.py'
     script.write_text(
         f'import sys; sys.path.insert(0, {str(ROOT / "tools")!r})\n'
-        'from _arguments import use_utf8\n'
+        'from _start import use_utf8\n'
         'use_utf8()\n'
         'from pathlib import Path\n'
         'Path(sys.argv[1], "a.txt").write_text(sys.argv[1].encode("utf-8").decode("utf-8"))\n'

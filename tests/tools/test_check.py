@@ -13,7 +13,7 @@ from mdvision.checks import run as run_checks
 from mdvision.checks.run import check_classes, check_run, checkpoint_bytes
 from mdvision.commands import check as module
 from mdvision.commands import faults
-from mdvision.commands.check import check, main
+from mdvision.commands.check import check, check_and_print
 from mdvision.console import import_host
 from mdvision.findings import Finding
 from tests.data_sets import write_image_folder
@@ -54,7 +54,7 @@ def texts(findings: list[Finding], severity: str) -> str:
 
 
 def test_a_sound_training_may_start_and_nothing_is_left_behind(arguments, tmp_path, capsys):
-    main(arguments(quick=False))
+    check_and_print(arguments(quick=False))
     said = capsys.readouterr().out
     for part in ('config', 'model and data', 'run', 'memory', 'steps'):
         assert f'check: {part}' in said
@@ -94,10 +94,10 @@ def test_a_best_metric_that_is_not_measured_is_found_by_the_steps(arguments):
 
 
 def test_json_and_the_exit_status_say_whether_it_may_train(arguments, capsys):
-    assert faults.run(main, arguments(json=True)) == 0
+    assert faults.run(check_and_print, arguments(json=True)) == 0
     found = json.loads(capsys.readouterr().out)
     assert found['may_train'] is True
-    assert faults.run(main, arguments('model.head.num_classes=3', json=True)) == 1
+    assert faults.run(check_and_print, arguments('model.head.num_classes=3', json=True)) == 1
     captured = capsys.readouterr()
     found = json.loads(captured.out)
     assert found['may_train'] is False
@@ -194,4 +194,4 @@ def test_the_config_of_a_check_is_left_as_it_is(arguments):
     check(args)
     assert Config.fromfile(args.config).pretty_text == before
     with pytest.raises(UserError, match='not ready'):
-        main(arguments('data_root=nowhere'))
+        check_and_print(arguments('data_root=nowhere'))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mdvision.complexity import report as complexity_report
+from mdvision.commands.complexity import complexity
+from mdvision.complexity import count as counting
 from mdvision.errors import UserError
 from mdvision.models.named import create_model
 from tests.running import ROOT, run_tool, start_tool
@@ -21,9 +22,7 @@ def count(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
 
     def run(model, size=None, options=(), as_json=False):
-        complexity_report.main(
-            argparse.Namespace(model=model, size=size, cfg_options=list(options), json=as_json)
-        )
+        complexity(argparse.Namespace(model=model, size=size, cfg_options=list(options), json=as_json))
         printed = capsys.readouterr().out
         DefaultScope._instance_dict.clear()
         return json.loads(printed) if as_json else printed
@@ -73,7 +72,7 @@ def test_the_c4_detector_runs_its_last_stage_on_every_region(count):
     assert found['stages']['rpn_head']['macs'] == 38 * 38 * 512 * (1024 * 9 + 18 + 36)
     with torch.device('meta'):
         net = create_model('emanet50').backbone
-        stage = complexity_report.count(net.layer4, torch.empty(1, 1024, 14, 14))
+        stage = counting.count(net.layer4, torch.empty(1, 1024, 14, 14))
     outputs = 2048 * (21 + 80)
     assert found['stages']['roi_head']['macs'] == 300 * (stage.macs + outputs)
 

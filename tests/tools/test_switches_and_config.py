@@ -1,21 +1,8 @@
 """A switch that may stand without a value does not take the config for one."""
 
-import importlib.util
-import sys
-
 import pytest
 
-from tests.running import ROOT
-
-
-@pytest.fixture
-def parse_args(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-    spec = importlib.util.spec_from_file_location('train_tool', ROOT / 'tools' / 'train.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module.parse_args
-    sys.modules.pop('_arguments', None)
+from mdvision.commands.train import parse_args
 
 
 @pytest.mark.parametrize(
@@ -30,14 +17,14 @@ def parse_args(monkeypatch):
         (['c.py', '--ema'], 'ema', 0.0002),
     ],
 )
-def test_the_config_stays_the_config(parse_args, argv, name, value):
+def test_the_config_stays_the_config(argv, name, value):
     args = parse_args(argv)
     assert args.config == 'c.py'
     assert getattr(args, name) == value
 
 
 @pytest.mark.parametrize(('switch', 'least'), [('--threads', 1), ('--workers', 0)])
-def test_a_number_that_cannot_be(parse_args, switch, least, capsys):
+def test_a_number_that_cannot_be(switch, least, capsys):
     with pytest.raises(SystemExit):
         parse_args(['c.py', switch, str(least - 1)])
     assert f'expected at least {least}, got {least - 1}' in capsys.readouterr().err

@@ -18,7 +18,6 @@ from mmengine.registry import HOOKS
 
 from mdvision import UserError
 from mdvision.commands import faults
-from mdvision.commands import train as launch
 from mdvision.engine.hooks import checkpoint as saving
 from mdvision.engine.hooks.csv_log import read_rows
 from mdvision.engine.hooks.interruption import train_until_told_to_stop
@@ -168,7 +167,7 @@ def train(work_dir: Path, hooks: tuple = ()) -> int:
             runner = make_runner(
                 work_dir, 2, hooks, resume=str(checkpoint) if checkpoint else None, **settings()
             )
-            runner.make_room = functools.partial(launch._make_room, runner)
+            runner.make_room = functools.partial(command._make_room, runner)
             train_until_told_to_stop(runner)
 
     return faults.run(command, ARGS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mdvision.config.tree import SPLITS, DatasetConfig, config_datasets
 from mdvision.datasets.class_folders import (
     ENDINGS,
     class_names,
@@ -20,8 +21,6 @@ from mdvision.datasets.voc_report import SplitReport
 from mdvision.errors import UserError, did_you_mean
 from mdvision.findings import Finding
 from mdvision.text import shortlist
-
-from .parts import SPLITS, DatasetConfig, config_parts
 
 __all__ = ['check_data_files']
 
@@ -42,7 +41,7 @@ def check_data_files(cfg: Config, splits: tuple[str, ...] = SPLITS) -> list[Find
         (_host_class('mmpretrain.datasets', 'CustomDataset'), _check_custom),
     ]
     findings, seen = [], []
-    for part in config_parts(cfg, splits):
+    for part in config_datasets(cfg, splits):
         if part.kind is None or part.kind.__module__.startswith('mdvision.'):
             continue
         if any(part.kind is other.kind and part.settings == other.settings for other in seen):

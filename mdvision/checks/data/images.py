@@ -5,10 +5,9 @@ from pathlib import Path
 
 from mdvision.datasets.image_check import CHECKS, SizeError, check_images, loader_turns, settle_size
 from mdvision.datasets.voc_report import SplitReport
+from mdvision.datasets.wrappers import unwrapped
 from mdvision.errors import UserError
 from mdvision.findings import Finding
-
-from .parts import built_parts
 
 __all__ = ['MOST_IMAGES', 'check_built_images', 'image_paths']
 
@@ -28,7 +27,7 @@ def check_built_images(dataset: object, split: str, check: str | None = None) ->
     if check not in (None, *CHECKS):
         raise UserError(f'check_images: expected one of {CHECKS}, got {check!r}.')
     findings = []
-    for part in built_parts(dataset):
+    for part in unwrapped(dataset):
         if hasattr(part, 'check_images') or hasattr(part, 'check') or not _has_files(part):
             continue
         findings += _check(part, f'{type(part).__name__} ({split})', check)
@@ -38,7 +37,7 @@ def check_built_images(dataset: object, split: str, check: str | None = None) ->
 def image_paths(dataset: object) -> list[str]:
     """The image files of a data set and those in it; [] for data without files."""
     paths = []
-    for part in built_parts(dataset):
+    for part in unwrapped(dataset):
         if _has_files(part):
             paths += [part.get_data_info(index).get('img_path') for index in range(len(part))]
     return [path for path in paths if isinstance(path, str)]

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mdvision.datasets.class_folders import shared_files
+from mdvision.datasets.wrappers import unwrapped
 from mdvision.findings import Finding
 from mdvision.text import shortlist
 
 from .images import image_paths
-from .parts import built_parts
 
 __all__ = ['check_splits']
 
@@ -30,8 +30,8 @@ def check_splits(training: object, validation: object, split: str = 'val') -> li
 
 def _class_names(training: object, validation: object, split: str) -> Iterator[Finding]:
     """The label is the place of the name: another name at a place, and every number is wrong."""
-    for ours in built_parts(training):
-        for theirs in built_parts(validation):
+    for ours in unwrapped(training):
+        for theirs in unwrapped(validation):
             first, second = (
                 (getattr(part, 'metainfo', None) or {}).get('classes') for part in (ours, theirs)
             )
@@ -53,8 +53,8 @@ def _class_names(training: object, validation: object, split: str) -> Iterator[F
 
 def _holdout(training: object, validation: object) -> Iterator[Finding]:
     """Images held out for validation must not be trained on."""
-    for ours in built_parts(training):
-        for held in built_parts(validation):
+    for ours in unwrapped(training):
+        for held in unwrapped(validation):
             same = type(ours) is type(held) and getattr(ours, 'data_root', 0) == getattr(held, 'data_root', 1)
             if not same or getattr(held, 'split', None) != 'val' or not getattr(held, 'holdout', 0):
                 continue
@@ -72,7 +72,7 @@ def _holdout(training: object, validation: object) -> Iterator[Finding]:
 
 def _shared_images(training: object, validation: object, split: str) -> Iterator[Finding]:
     """A warning, not an error: training on the validation set is how one tests whether a model learns."""
-    if all(getattr(part, 'compares_with_train', False) for part in built_parts(validation)):
+    if all(getattr(part, 'compares_with_train', False) for part in unwrapped(validation)):
         return
     ours, theirs = image_paths(training), image_paths(validation)
     ours, theirs = ([Path(p) for p in dict.fromkeys(paths) if Path(p).is_file()] for paths in (ours, theirs))

@@ -1,18 +1,20 @@
-"""Arguments that train.py, test.py and check.py share. Standard library only: the device must be chosen
-before torch and mmengine are imported."""
+"""Arguments that several commands share."""
 
 import argparse
 import itertools
-import os
-import re
-import sys
 
-__all__ = [
-    'add_common_arguments', 'add_training_arguments', 'at_least', 'choose_device', 'keep_config', 'use_utf8',
-]  # fmt: skip
+__all__ = ['add_common_arguments', 'add_training_arguments', 'argument_parser', 'at_least', 'keep_config']
+
+
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """A parser whose help shows ``description``, the docstring of the command, as it is written."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """What train, test and check have in common."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (work_dirs/CONFIG)')
     parser.add_argument(
         '--cfg-options',
@@ -97,28 +99,3 @@ def keep_config(argv: list[str], **defaults: str) -> list[str]:
         if word[2:] in defaults and word.startswith('--') and following.endswith('.py'):
             argv[index] = f'{word}={defaults[word[2:]]}'
     return argv
-
-
-def choose_device(parser: argparse.ArgumentParser, device: str) -> None:
-    """Make only the chosen device visible, so that the hosts cannot pick another."""
-    if device == 'cpu':
-        os.environ['CUDA_VISIBLE_DEVICES'] = ''
-    elif match := re.fullmatch(r'cuda:(\d+)', device):
-        # Counted within what a scheduler has already given to this job.
-        visible = [d for d in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if d]
-        index = int(match[1])
-        if visible and index >= len(visible):
-            parser.error(f'--device {device}: CUDA_VISIBLE_DEVICES={",".join(visible)} has {len(visible)}')
-        os.environ['CUDA_VISIBLE_DEVICES'] = visible[index] if visible else match[1]
-    elif device not in ('auto', 'cuda'):
-        parser.error(f"--device: expected 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}")
-
-
-def use_utf8() -> None:
-    """Begin anew with file names in UTF-8, where a locale such as C has them in another encoding.
-
-    The files of a run have their names from the user, and the hosts and TensorBoard read and write them
-    as UTF-8.
-    """
-    if sys.getfilesystemencoding().lower() != 'utf-8':
-        os.execv(sys.executable, [sys.executable, '-X', 'utf8', *sys.argv])

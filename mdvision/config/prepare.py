@@ -1,0 +1,44 @@
+"""From a path and overrides to a config that is ready to build."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from mmengine.config import Config
+
+from mdvision.console import import_host
+from mdvision.findings import Finding, report
+
+from .faults import find_config_faults
+from .num_classes import fill_num_classes
+from .overrides import apply_overrides
+from .reading import load_config
+from .switches import drop_missing_tensorboard
+
+__all__ = ['prepare']
+
+
+def prepare(
+    path: str, overrides: Sequence[str] = (), tell: Callable[[list[Finding]], None] = report
+) -> Config:
+    """Read a config with its bases, import what it is built with, override, check and complete it.
+
+    Args:
+        path: of the config file.
+        overrides: ``KEY=VALUE``, see :func:`mdvision.config.overrides.apply_overrides`.
+        tell: gets what was found to be wrong, and raises an error where that stands in the way.
+
+    Raises:
+        UserError: see :func:`mdvision.config.reading.load_config` and ``tell``.
+    """
+    # A module of the user's, named in custom_imports, lies in the folder that the command starts in.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    cfg = load_config(path)
+    if cfg.get('default_scope') in ('mmdet', 'mmpretrain'):
+        import_host(cfg.default_scope)
+    apply_overrides(cfg, list(overrides))
+    tell(find_config_faults(cfg, path))
+    drop_missing_tensorboard(cfg)
+    fill_num_classes(cfg)
+    return cfg
