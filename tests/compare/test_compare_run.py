@@ -132,7 +132,8 @@ def test_a_comparison_killed_in_the_middle_is_continued(fake, tmp_path):
     (fake.folder / 'lr_0.2_seed_1_2').write_text('wait')
     driver = (
         'import argparse, json, sys; sys.path.insert(0, sys.argv[1]);'
-        'from mdvision.commands.compare import compare; compare(argparse.Namespace(**json.loads(sys.argv[2])))'
+        'from mdvision.commands.compare import compare;'
+        'compare(argparse.Namespace(**json.loads(sys.argv[2])))'
     )
     args = dict(config=[str(fake.config)], vary=['optim_wrapper.optimizer.lr', '0.1', '0.2', '0.3'],
                 seeds=['2'], work_dir=str(tmp_path / 'killed'), no_speed=True, cfg_options=[], names=None,
