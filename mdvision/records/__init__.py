@@ -1,0 +1,1 @@
+"""Published numbers, and the pages of this repository that are generated from them."""

@@ -1,0 +1,1 @@
+"""Figures: learning curves, confusion matrices, precision-recall curves, sheets of predictions."""

@@ -57,7 +57,7 @@ def test_a_picture_that_fails_is_a_warning_with_its_name(tmp_path, monkeypatch):
     def fail(*args):
         raise ValueError('no such glyph')
 
-    monkeypatch.setattr(report, 'draw_rows', fail)
+    monkeypatch.setattr(report, 'draw_curves', fail)
     train(write_config(tmp_path / 'toy.py', epochs=1), tmp_path / 'run')
     assert 'warning: curves.png could not be written: ValueError: no such glyph' in said
     assert (tmp_path / 'run' / 'results.json').is_file()

@@ -75,6 +75,8 @@ def fake(tmp_path, monkeypatch, write_classifier):  # noqa: F811
     (folder / 'train.py').write_text(FAKE)
     torch.save(dict(meta=dict(epoch=1), state_dict=dict(w=torch.zeros(1))), folder / 'blank.pth')
     config = write_classifier(epochs=3)
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    start = importlib.import_module('_start')
     monkeypatch.setattr(signal, 'signal', lambda *_: None)
     # Neither counts nor picture have anything to do with what is tested here.
     monkeypatch.setattr(
@@ -86,6 +88,7 @@ def fake(tmp_path, monkeypatch, write_classifier):  # noqa: F811
         work_dir = tmp_path / name
         chosen = ['--vary', *vary] if vary else []
         argv = [str(config), *chosen, '--seeds', '2', '--work-dir', str(work_dir), '--no-speed', *more]
+        start.choose_device(argv)
         args = compare.parse_args(argv)
         args.trainer = [sys.executable, str(folder / 'train.py')]
         compare.compare(args)

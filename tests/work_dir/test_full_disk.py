@@ -167,7 +167,7 @@ def train(work_dir: Path, hooks: tuple = ()) -> int:
             runner = make_runner(
                 work_dir, 2, hooks, resume=str(checkpoint) if checkpoint else None, **settings()
             )
-            runner.make_room = functools.partial(command._make_room, runner)
+            runner.make_room = functools.partial(train_command._make_room, runner)
             train_until_told_to_stop(runner)
 
     return faults.run(command, ARGS)

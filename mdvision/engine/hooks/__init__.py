@@ -1,0 +1,1 @@
+"""Hooks of MMEngine: checkpoints, logs, interruption, divergence and the others."""
