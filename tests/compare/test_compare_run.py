@@ -1,5 +1,6 @@
 """What runs a comparison has, and that an interruption changes nothing in its tables."""
 
+import importlib
 import json
 import os
 import signal

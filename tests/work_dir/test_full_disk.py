@@ -18,6 +18,7 @@ from mmengine.registry import HOOKS
 
 from mdvision import UserError
 from mdvision.commands import faults
+from mdvision.commands import train as train_command
 from mdvision.engine.hooks import checkpoint as saving
 from mdvision.engine.hooks.csv_log import read_rows
 from mdvision.engine.hooks.interruption import train_until_told_to_stop
