@@ -44,7 +44,7 @@ def read_file(path: str, map_location='cpu') -> object:
 
 
 def _neighbours(folder: Path) -> str:
-    known = sorted(p.name for p in folder.glob('*.pth')) if folder.is_dir() else []
+    known = sorted(p.name for p in folder.glob('*.pth'))
     return f' {folder} holds: {", ".join(known)}.' if known else ''
 
 

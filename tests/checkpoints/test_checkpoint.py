@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from mdvision import UserError
@@ -118,7 +119,30 @@ def test_a_truncated_file_is_named(path, keep):
     torch.save(net(256).state_dict(), path)
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
-    with pytest.raises(UserError, match=r'epoch_1\.pth .* bytes\) cannot be read'):
+    with pytest.raises(UserError, match=r'epoch_1\.pth .* bytes\) cannot be read: ') as error:
+        read_checkpoint(str(path))
+    assert str(error.value).endswith('. Take another checkpoint of the run, or copy it again.')
+    assert keep == 0 or 'it is cut short, or something was appended to it' in str(error.value)
+
+
+@pytest.mark.fault('6.7')
+@pytest.mark.parametrize('sealed', [True, False])
+def test_something_appended_is_found(path, sealed):
+    torch.save(net().state_dict(), path)
+    if sealed:
+        seal(path)
+    path.write_bytes(path.read_bytes() + b'\0')
+    with pytest.raises(UserError, match='it is cut short, or something was appended to it'):
+        read_checkpoint(str(path))
+
+
+@pytest.mark.fault('6.7')
+def test_a_table_of_contents_without_sense_is_named_with_its_fault(path):
+    torch.save(net().state_dict(), path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b'PK\1\2')] = 0
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r'its table of contents is damaged \(BadZipFile\)'):
         read_checkpoint(str(path))
 
 
@@ -135,8 +159,11 @@ def test_nan_weights_are_refused(path):
     model = net()
     model[0].weight.data[0, 0] = float('nan')
     torch.save(model.state_dict(), path)
-    with pytest.raises(UserError, match=r'1 tensors hold NaN or infinity, for example 0\.weight'):
+    with pytest.raises(UserError, match=r'epoch_1\.pth: 1 tensors hold NaN or infinity') as error:
         read_checkpoint(str(path))
+    assert str(error.value).endswith(
+        'for example 0.weight. The training it comes from had diverged; take an earlier one.'
+    )
 
 
 def test_all_tensors_matched_is_said():
@@ -153,7 +180,11 @@ def test_another_model_is_refused_with_the_count_and_changes_nothing():
     before = model[0].weight.clone()
     with pytest.raises(UserError, match=r'2 of 9 tensors matched') as error:
         load_weights(model, dict(state_dict=net(5).state_dict()), 'x.pth')
-    assert '7 of another shape: 0.weight' in str(error.value)
+    assert '7 of another shape: 0.weight, 0.bias, 1.weight' in str(error.value)
+    assert str(error.value).endswith(
+        'Use the config that the checkpoint was trained with (it lies in its work dir), or allow a partial '
+        'match with --allow-partial.'
+    )
     assert torch.equal(model[0].weight, before)
 
 
@@ -334,5 +365,34 @@ def test_a_partial_match_is_loaded_when_allowed():
     model, state = net(), net().state_dict()
     state.pop('2.bias')
     line = load_weights(model, dict(state_dict=state), 'x', min_match=0.8)
-    assert line.startswith('8 of 9 tensors matched')
+    assert line == (
+        '8 of 9 tensors matched (94.3 % of the parameters); these keep their initial values: 2.bias'
+    )
     assert torch.equal(model[0].weight, state['0.weight'])
+    del state['1.bias']
+    for name, end in (('0.bias', '0.bias, 1.bias, 2.bias'), ('1.weight', '0.bias, 1.weight, 1.bias, ...')):
+        del state[name]
+        line = load_weights(net(), dict(state_dict=state), 'x', min_match=0.5)
+        assert line.endswith(f'these keep their initial values: {end}')
+
+
+def test_the_counters_of_batch_norms_may_be_missing():
+    state = net().state_dict()
+    del state['1.num_batches_tracked']
+    assert load_weights(net(), dict(state_dict=state), 'x') == (
+        '8 of 8 tensors matched (100.0 % of the parameters)'
+    )
+
+
+def test_an_address_is_left_to_the_loader_of_mmengine(monkeypatch):
+    """With the device that was asked for, and without a line in the log."""
+    asked = []
+
+    def load(*args, **kwargs):
+        asked.append((args, kwargs))
+        return net().state_dict()
+
+    monkeypatch.setattr(CheckpointLoader, 'load_checkpoint', load)
+    address = 'https://example.org/net.pth'
+    assert set(read_checkpoint(address, 'meta')['state_dict']) == set(net().state_dict())
+    assert asked == [((address, 'meta'), dict(logger='silent'))]

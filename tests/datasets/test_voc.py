@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from mmdet.datasets import VOCDataset as HostVOCDataset
 from mmdet.registry import DATASETS as DET_DATASETS
 from mmengine.dataset import ConcatDataset, DefaultSampler, RepeatDataset
 from mmengine.registry import DATASETS
+from PIL import Image
 from voc_folder import CATS, TRAIN, Folder, item, turned
 
 from mdvision.datasets import VOCDataset
@@ -207,9 +209,12 @@ def test_box_base(folder, summary):
 
     assert first() == first(box_base=1) == [1, 2, 30, 20]
     assert first(box_base=0) == [2, 3, 30, 20]
+    assert summary().endswith('; boxes 0-based')
     folder.xml('c', item(box=(0, 3, 9, 9)))  # one box at 0 decides for the whole split
     assert first() == [2, 3, 30, 20]
     assert 'boxes 0-based (auto: 1 begin at 0: Annotations/c.xml object 1)' in summary()
+    folder.xml('c', item(box=(3, 0, 9, 9)))
+    assert first() == [2, 3, 30, 20]
     assert 'cannot have' not in summary()
     assert first(box_base=1) == [1, 2, 30, 20]
     assert 'box_base=1, but 1 boxes begin at 0' in summary() and 'set box_base=0' in summary()
@@ -235,7 +240,7 @@ def test_a_test_split_without_any_object_is_read_with_a_warning(folder, summary)
 
 
 def test_ignore_classes(folder, summary):
-    folder.xml('b', item() + item('cow') * 2)
+    folder.xml('b', item('cow') + item() + item('cow'))
     data = folder.read(ignore_classes='cow')
     assert len(data[1]['instances']) == 1
     assert 'left out by ignore_classes: cow 2' in summary()
@@ -243,6 +248,7 @@ def test_ignore_classes(folder, summary):
 
 @pytest.mark.fault('1.24', '1.25', '1.37')
 def test_filters_are_counted_and_only_for_training(folder, summary):
+    folder.xml('a', item() + item(box=(10, 3, 20, 40)) + item('dog'))
     folder.xml('b')
     folder.image('c', size=(20, 16))
     folder.xml('c', item(box=(2, 3, 15, 12)), size=(20, 16))
@@ -251,7 +257,8 @@ def test_filters_are_counted_and_only_for_training(folder, summary):
     assert [data[i]['img_id'] for i in range(len(data))] == ['a']
     assert 'dropped by filter_empty_gt: 1 of 3 images' in summary()
     assert 'dropped by min_size=32: 1 of 2 images' in summary()
-    assert 'ignored in training by bbox_min_size: 1 boxes' in summary()
+    assert 'ignored in training by bbox_min_size: 2 boxes' in summary()
+    assert [one['ignore_flag'] for one in data.get_data_info(0)['instances']] == [0, 1, 0]
     assert len(folder.read(filter_cfg=rules, test_mode=True)) == 3
     with pytest.raises(UserError, match=r'min_size=999: 3 of 3 images.*Relax the filter'):
         folder.read(filter_cfg={'min_size': 999})
@@ -284,9 +291,44 @@ def test_sixteen_bit_images_are_a_warning(folder, summary):
     assert '16-bit images' in summary() and 'JPEGImages/b.png' in summary()
 
 
+def test_an_image_upside_down_is_a_warning_that_names_the_image(folder, summary):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    folder.image('b', exif=exif)
+    folder.read()
+    assert 'upside down by EXIF: look whether their boxes fit the picture (1): JPEGImages/b.jpg' in summary()
+
+
+def test_a_damaged_image_that_is_read_nevertheless_is_a_warning(folder, summary):
+    path = folder.image('b', size=(320, 240))
+    folder.xml('b', item(), size=(320, 240))
+    data = bytearray(path.read_bytes())
+    data[-600:-500] = bytes(100)
+    path.write_bytes(data)
+    folder.read(check_images='decode')
+    assert 'OpenCV reads nevertheless' in summary()
+    assert '(1): JPEGImages/b.jpg (Corrupt JPEG data' in summary()
+
+
+def test_what_an_object_becomes(folder):
+    folder.xml('b', item('dog').replace('<bndbox>', '<truncated>1</truncated><bndbox>'))
+    assert folder.read(show_summary=False).get_data_info(1)['instances'] == [
+        dict(bbox=[1, 2, 30, 20], bbox_label=1, ignore_flag=0, difficult=0, truncated=1)
+    ]
+
+
+def test_a_split_file_elsewhere_is_named_in_full(folder, tmp_path):
+    folder.split(['a', 'none'])
+    other = (folder.root / TRAIN).rename(tmp_path / 'mine.txt')
+    with pytest.raises(UserError, match=re.escape(f'of split {other} (2 images')):
+        folder.read(ann_file=str(other))
+
+
 def test_images_may_go_unchecked(folder):
     (folder.root / JPG).write_bytes(b'')
     folder.xml('a', item(), size=None)
+    cut = folder.root / 'JPEGImages/a.jpg'
+    cut.write_bytes(cut.read_bytes()[:-100])
     data = folder.read(check_images='none', show_summary=False)
     assert (data[0]['width'], data[0]['height']) == (64, 48)
 

@@ -56,7 +56,14 @@ def test_read_split(tmp_path, content, ids):
     [
         (b'', 'is empty'),
         (b'\n \r\n', 'is empty'),
-        (b'a\nb\na\nc\nb\na\n', r'lists 2 ids more than once.*a \(3x\), b \(2x\)'),
+        (
+            b'a\nb\na\nc\nb\na\n',
+            r'lists 2 ids more than once.*a \(3x\), b \(2x\)\. Fix: keep one line for each\.$',
+        ),
+        (
+            ''.join(f'{number}\n' for number in range(23)).encode() * 2,
+            r'lists 23 ids.* 18 \(2x\), 19 \(2x\) and 3 more\. Fix',
+        ),
         (b'caf\xe9\n', r'not UTF-8 text \(byte 3\)'),
         (None, 'No such file'),
     ],
@@ -105,7 +112,7 @@ def test_objects_that_stand_elsewhere_are_not_lost(tmp_path, name):
     with pytest.raises(AnnotationError) as caught:
         parse(tmp_path, xml(objects))
     assert got in str(caught.value)
-    assert str(tmp_path / 'a.xml') in str(caught.value)
+    assert str(caught.value).startswith(f'{tmp_path / "a.xml"}: expected objects as <object>')
 
 
 @pytest.mark.fault('e')
@@ -115,6 +122,8 @@ def test_a_field_given_twice_with_different_values(tmp_path):
     other = OBJECT.replace('<xmin>2</xmin>', '<xmin>2</xmin><xmin>5</xmin>')
     with pytest.raises(AnnotationError, match="object 1, <xmin>: given more than once: '2' and '5'"):
         parse(tmp_path, xml(other))
+    with pytest.raises(AnnotationError, match="object 1, <name>: given more than once: 'cat' and 'dog'"):
+        parse(tmp_path, xml(OBJECT.replace('</name>', '</name><name>dog</name>')))
 
 
 @pytest.mark.fault('e')
@@ -145,6 +154,7 @@ def test_deep_nesting_is_no_fault_of_ours(tmp_path):
         ('<difficult/>', False, "''"),
         ('<difficult>False</difficult>', False, "'False'"),
         ('<difficult>true</difficult>', True, "'true'"),
+        ('<difficult>Yes</difficult>', True, "'Yes'"),
         ('<difficult>maybe</difficult>', False, "'maybe'"),
     ],
 )
@@ -166,7 +176,7 @@ def test_unusable_size_is_none(tmp_path, size):
     ('text', 'message'),
     [
         ('', 'line 1: malformed XML, no element found'),
-        ('<annotation>\n<object>\n</annotation>', 'line 3: malformed XML, mismatched tag'),
+        ('<annotation>\n<object>\n</annotation>', 'line 3: malformed XML, mismatched tag (column 3)'),
         ('<annotation>\n' + OBJECT, 'line 2: malformed XML'),
         (b'<?xml version="1.0" encoding="no-such"?><annotation/>', 'malformed XML'),
         ('<html/>', 'expected the root element <annotation>, got <html>'),
@@ -190,10 +200,19 @@ def test_parse_faults_name_file_object_and_field(tmp_path, text, message):
     assert message in str(caught.value)
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(AnnotationError, match='cannot read the file: Is a directory') as caught:
+        parse_voc_xml(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
 def test_every_fault_of_a_file_is_reported_at_once(tmp_path):
     with pytest.raises(AnnotationError) as caught:
         parse(tmp_path, xml(OBJECT.replace('>8<', '>x<').replace('>9<', '>y<') + OBJECT.replace('cat', '')))
     assert [(f.object_index, f.field) for f in caught.value.faults] == [(1, 'xmax'), (1, 'ymax'), (2, 'name')]
+    assert [line.partition(': ')[0] for line in str(caught.value).splitlines()] == [
+        str(tmp_path / 'a.xml')
+    ] * 3
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (str(copy), copy.faults) == (str(caught.value), caught.value.faults)
 
@@ -210,6 +229,7 @@ def test_every_fault_of_a_file_is_reported_at_once(tmp_path):
         ((0, 4, 8, 12), 1, [0, 3, 8, 10], ('clipped',)),
         ((-3, 4, 25, 9), 0, [0, 4, 20, 9], ('clipped',)),
         ((20, 10, 22, 12), 1, [19, 9, 20, 10], ('clipped',)),
+        ((-20, -10, 40, 20), 0, [0, 0, 20, 10], ('clipped',)),  # just not far beyond
         ((5, 5, 5, 5), 1, None, ('degenerate',)),
         ((5, 5, 5, 9), 0, None, ('degenerate',)),
         ((0, 0, 0, 0), 1, None, ('degenerate',)),

@@ -25,10 +25,21 @@ FAULTS = {
         lambda f: (f.root / XML).unlink(),
         [XML, 'annotation files missing (1)', 'fix: add them'],
     ),
-    'missing image': (lambda f: (f.root / JPG).unlink(), [JPG, 'images missing (1)', '.png']),
+    'missing image': (
+        lambda f: (f.root / JPG).unlink(),
+        [f'{JPG} (nor .jpeg, .png, .bmp, .tif, .tiff, .webp)\n', 'images missing (1)'],
+    ),
+    'missing image of another name': (
+        lambda f: ((f.root / JPG).unlink(), f.xml('b', item(), filename='photo.jpg')),
+        [f'{JPG} (nor .jpeg, .png, .bmp, .tif, .tiff, .webp nor photo.jpg)\n'],
+    ),
+    'missing folder of images': (
+        lambda f: ((f.root / 'Annotations/x').mkdir(), f.xml('x/b', item()), f.split(['a', 'x/b'])),
+        ['JPEGImages/x/b.jpg', 'images missing (1)'],
+    ),
     'ids with endings': (
         lambda f: f.split(['a', 'b.jpg']),
-        ['Annotations/b.jpg.xml', 'take the endings away'],
+        ['Annotations/b.jpg.xml (the split should list ids: take the endings away)\n'],
     ),
     'malformed xml': (lambda f: cut(f.root / XML), [XML, 'line 1', 'malformed XML']),
     'empty xml': (lambda f: (f.root / XML).write_text(''), [XML, 'no element found']),
@@ -66,8 +77,8 @@ FAULTS = {
         [f'{XML} object 1', 'lies within 0..1', 'multiply by width and height'],
     ),
     'x y w h': (
-        lambda f: f.xml('b', item(box=(40, 30, 12, 9)) * 5),
-        [f'{XML} object 5', 'perhaps (x, y, width, height)'],
+        lambda f: f.xml('b', item(box=(40, 30, 12, 9)) * 4),
+        [f'{XML} object 4', 'perhaps (x, y, width, height)'],
     ),
     'size disagrees': (
         lambda f: f.xml('b', item(), (128, 96)),
@@ -89,8 +100,8 @@ FAULTS = {
     'duplicate ids': (lambda f: f.split(['a', 'b', 'b']), ['train.txt', 'b (2x)']),
     'empty split': (lambda f: f.split([]), ['train.txt', 'is empty']),
     'no split': (
-        lambda f: (f.root / TRAIN).rename(f.root / 'ImageSets/Main/trains.txt'),
-        ['train.txt', 'there are trains.txt', "Did you mean 'trains.txt'?"],
+        lambda f: ((f.root / TRAIN).rename(f.root / 'ImageSets/Main/trains.txt'), f.split('a', 'val')),
+        ['train.txt', 'there are trains.txt, val.txt', "Did you mean 'trains.txt'"],
     ),
     'no images folder': (
         lambda f: shutil.rmtree(f.root / 'JPEGImages'),
@@ -179,7 +190,8 @@ VOC20 = (
 
 
 @pytest.mark.parametrize(
-    ('root', 'classes'), [('somewhere', VOC20.split(' ')), ('data/VOCdevkit/VOC2007', ['cat'])]
+    ('root', 'classes'),
+    [('somewhere', VOC20.split(' ')), ('data/VOCdevkit', ['cat']), ('data/VOC2012', ['cat'])],
 )
 def test_missing_pascal_voc_says_where_it_comes_from(root, classes):
     with pytest.raises(UserError) as caught:
@@ -187,6 +199,7 @@ def test_missing_pascal_voc_says_where_it_comes_from(root, classes):
     for text in (f'no folder {root}', 'host.robots.ox.ac.uk/pascal/VOC', 'data/VOCdevkit/VOC2007/{JPEGImages',
                  'python tools/train.py configs/emanet/faster_rcnn_minivoc.py'):  # fmt: skip
         assert text in str(caught.value)
+    assert str(caught.value).endswith('needs none.')
 
 
 @pytest.mark.fault('1.16')

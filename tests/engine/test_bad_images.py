@@ -112,7 +112,7 @@ def test_every_bad_image_is_named_once_and_at_the_end(tmp_path, monkeypatch):
 
 @pytest.mark.fault('h')
 @pytest.mark.parametrize(('allowed', 'spoilt'), [(1, 2), (0.2, 2), (0, 1)])
-def test_too_many_bad_images_end_the_run_with_a_checkpoint(tmp_path, monkeypatch, allowed, spoilt):
+def test_too_many_bad_images_end_the_run_with_a_checkpoint(tmp_path, monkeypatch, capsys, allowed, spoilt):
     monkeypatch.setattr(ToyFiles, 'spoil', spoiler(spoilt, os.unlink))
     with pytest.raises(TooManyBadImagesError) as caught:
         run(tmp_path, max_bad_images=allowed)
@@ -120,6 +120,8 @@ def test_too_many_bad_images_end_the_run_with_a_checkpoint(tmp_path, monkeypatch
     assert f'{spoilt} training images became unreadable' in text and 'max_bad_images' in text
     assert all(f'{tmp_path}/train/{index}.png' in text for index in range(spoilt))
     assert (tmp_path / 'run/interrupted.pth').is_file()
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith('too many bad images: stopped after')]) == 1
 
 
 def test_the_default_is_one_in_a_hundred(tmp_path, monkeypatch):

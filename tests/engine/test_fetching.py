@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.registry import DATASETS
 
-from mdvision.engine.fetching import Place, seed_iteration
+from mdvision.engine.fetching import Place, seed_iteration, seed_pass
 from tests.engine.toy import ToyData, make_runner
 
 
@@ -108,6 +108,16 @@ def test_the_model_draws_by_the_iteration(monkeypatch):
 
     assert drawn(5) == drawn(5)
     assert len({drawn(5), drawn(6), drawn(5, rank=1), drawn(6, rank=1)}) == 4
+
+
+def test_a_pass_draws_by_its_number_and_the_seed():
+    def drawn(seed_generators, *numbers):
+        seed_generators(*numbers)
+        return random.random(), np.random.rand(), torch.rand(()).item()
+
+    ways = [(seed_pass, 0, 1), (seed_pass, 1, 1), (seed_pass, 0, 2), (seed_iteration, 0, 1)]
+    assert drawn(seed_pass, 0, 1) == drawn(seed_pass, 0, 1)
+    assert len({drawn(*way) for way in ways}) == 4
 
 
 def test_a_place_is_an_index_in_other_processes_too():

@@ -5,6 +5,9 @@ import math
 from collections import Counter
 
 import pytest
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.data import DataLoader
 
 from mdvision import UserError
 from mdvision.checkpoints.reading import read_checkpoint
@@ -44,6 +47,41 @@ def test_a_training_that_counts_iterations(tmp_path, sampler, signal):
     assert [row['iter'] for row in rows if row['phase'] == 'val'] == ['4', '8', '9']
 
 
+def test_a_training_by_iterations_sees_the_images_in_the_order_of_the_epochs(tmp_path):
+    train(tmp_path / 'epochs', **settings_of(epochs=2))
+    by_epochs = list(ToyData.seen)
+    train(tmp_path / 'iterations', **by_iterations('DefaultSampler'))
+    assert ToyData.seen == by_epochs[:18]
+    assert by_epochs[:10] != by_epochs[10:]
+
+
+def test_a_training_by_iterations_is_one_long_epoch_to_the_hooks(tmp_path):
+    calls = []
+
+    class Calls(Hook):
+        def before_train_epoch(self, runner):
+            calls.append('before')
+
+        def after_train_epoch(self, runner):
+            calls.append('after')
+
+    runner = make_runner(tmp_path, **by_iterations())
+    runner.register_hook(Calls())
+    runner.train()
+    assert calls == ['before', 'after']
+
+
+def test_the_middle_of_an_epoch_wants_a_loader_with_a_sampler(tmp_path):
+    with pytest.raises(Interrupted):
+        end = dict(type='EndAt', iteration=7, signal=15)
+        train_until_told_to_stop(make_runner(tmp_path, hooks=(end,), **settings_of()))
+    checkpoint = str(tmp_path / 'interrupted.pth')
+    runner = make_runner(tmp_path, resume=checkpoint, **settings_of())
+    runner._train_dataloader = DataLoader(ToyData(10), batch_size=2)
+    with pytest.raises(UserError, match=r'interrupted\.pth was saved in the middle of an epoch, which only'):
+        runner.train()
+
+
 @pytest.mark.fault('4.20')
 @pytest.mark.parametrize('interval', [3, 5])
 def test_a_checkpoint_by_iterations_in_a_training_by_epochs(tmp_path, interval):
@@ -53,6 +91,40 @@ def test_a_checkpoint_by_iterations_in_a_training_by_epochs(tmp_path, interval):
     train(tmp_path / 'whole', **settings)
     train(tmp_path / 'run', [dict(iteration=i) for i in (4, 7, 12)], **settings)
     assert_same(state(tmp_path / 'run'), state(tmp_path / 'whole'))
+
+
+@pytest.mark.fault('D6', '4.18')
+@pytest.mark.parametrize(
+    ('hook', 'left'),
+    [
+        (dict(interval=3, save_begin=1), {'epoch_1.pth': (1, 5), 'epoch_3.pth': (3, 15)}),
+        (dict(interval=0), {'epoch_3.pth': (3, 15)}),
+        (dict(interval=2, save_last=False), {'epoch_2.pth': (2, 10)}),
+        (dict(by_epoch=False, interval=5, save_begin=10), {'iter_10.pth': (2, 10), 'iter_15.pth': (3, 15)}),
+    ],
+    ids=['begin', 'last', 'not last', 'iterations'],
+)
+def test_after_a_validation_that_was_made_up_for_the_due_checkpoint_knows_of_it(tmp_path, hook, left):
+    """Each of the three validations is stopped once."""
+    settings = settings_of(checkpoint=hook)
+    train(tmp_path, [dict(validation=number, signal=15) for number in (1, 2, 2)], **settings)
+    metas = {path.name: read_checkpoint(str(path))['meta'] for path in tmp_path.glob('*_*.pth')}
+    assert {name: (meta['epoch'], meta['iter']) for name, meta in metas.items()} == left
+    for meta in metas.values():
+        assert (meta['validate_first'], meta['validated']) == (False, meta['iter'])
+
+
+class OtherLoop(EpochBasedTrainLoop):
+    """A loop of the user's own."""
+
+
+def test_a_loop_of_the_users_own_keeps_checkpoints_as_with_mmengine(tmp_path):
+    best = dict(save_best='score', rule='greater', max_keep_ckpts=1)
+    for epochs, resume in ((2, None), (3, 'epoch_2.pth')):
+        settings = dict(train_cfg=dict(type=OtherLoop, max_epochs=epochs), checkpoint=best)
+        make_runner(tmp_path, resume=resume and str(tmp_path / resume), **settings).train()
+        best_one = 'best_score_epoch_2.pth'  # the values begin anew
+        assert {path.name for path in tmp_path.glob('*.pth')} == {f'epoch_{epochs}.pth', best_one}
 
 
 @pytest.mark.fault('D8')
@@ -128,6 +200,9 @@ def test_another_number_of_processes(monkeypatch):
     assert sum(images.values()) == 18  # 17, and one more to make two equal parts
     with pytest.raises(UserError, match='by 1 processes, this run has 2'):
         batches_left(0, 2, [[2, 3, 1]], monkeypatch, 'AspectRatioBatchSampler')
+    # Of three images two processes have trained one each and one of them begins anew.
+    _, left = batches_left(0, 1, [[3, 1, 1], [2, 1, 2]], monkeypatch)
+    assert [one for batch in left for one in batch] == order[6:]
 
 
 def test_a_run_without_a_seed_goes_on_in_its_order(tmp_path):

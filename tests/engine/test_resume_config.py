@@ -1,13 +1,17 @@
 """A resumed run and its config: nothing may be missing, and a changed setting takes effect."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.optim import ConstantLR, OptimWrapper, OptimWrapperDict
+from mmengine.registry import HOOKS, PARAM_SCHEDULERS
 
 from mdvision import UserError
 from mdvision.checkpoints.reading import read_checkpoint
+from mdvision.checkpoints.resumable import nothing_left
 from mdvision.commands import train as command
 from mdvision.engine import runner as runner_module
 from mdvision.engine.hooks import resumed_settings as settings
@@ -94,8 +98,13 @@ def test_a_raised_length_gives_the_rates_of_a_run_of_that_length(tmp_path, said)
             dict(param_scheduler=[dict(type='OneCycleLR', eta_max=0.1, total_steps=6, end=6, pct_start=0.6)]),
             ['other arguments of OneCycleLR'],
         ),
+        (
+            dict(param_scheduler=[dict(type='OneCycleLR', eta_max=0.1, total_steps=6, end=6)]),
+            dict(param_scheduler=[dict(type='OneCycleLR', eta_max=0.2, total_steps=6, end=6)]),
+            ['lr 0.004 -> 0.008'],
+        ),
     ],
-    ids=['lr', 'milestones', 'another', 'none', 'first', 'iterations', 'group', 'unnamed'],
+    ids=['lr', 'milestones', 'another', 'none', 'first', 'iterations', 'group', 'unnamed', 'peak'],
 )  # fmt: skip
 def test_a_changed_schedule_takes_effect_and_is_named(before, after, named, tmp_path, said):
     whole = train(tmp_path / 'whole', epochs=6, **after)
@@ -131,6 +140,62 @@ def test_other_settings_of_the_optimizer_take_effect_and_its_state_stays(tmp_pat
     (line,) = [line for line in said if line.startswith('resume')]
     assert 'weight_decay 0.1 -> 0.2' in line
     assert 'betas (0.9, 0.999) -> (0.8, 0.99)' in line
+
+
+@pytest.mark.fault('D4')
+def test_a_changed_schedule_of_the_first_beta_takes_effect(tmp_path):
+    def settings(epochs):
+        schedule = dict(type='CosineAnnealingMomentum', T_max=epochs, end=epochs, eta_min=0.5)
+        adam = dict(optimizer=dict(type='AdamW', lr=0.01))
+        return dict(epochs=epochs, param_scheduler=[schedule], optim_wrapper=adam)
+
+    train(tmp_path / 'whole', **settings(6))
+    train(tmp_path / 'run', **settings(4))
+    train(tmp_path / 'run', resume=str(tmp_path / 'run' / 'epoch_4.pth'), **settings(6))
+    whole, resumed = (last(tmp_path / name, 5)['optimizer']['param_groups'][0] for name in ('whole', 'run'))
+    assert 0.5 < whole['betas'][0] < 0.6
+    assert resumed['betas'] == whole['betas']
+
+
+def test_of_many_changes_eight_are_named(tmp_path, said):
+    def settings(**optimizer):
+        return dict(optim_wrapper=dict(optimizer=dict(type='AdamW', **optimizer)))
+
+    train(tmp_path, epochs=1, param_scheduler=cosine(1), **settings(lr=0.01))
+    changed = settings(lr=0.02, betas=(0.8, 0.99), eps=1e-6, weight_decay=0.2, foreach=False, maximize=True)
+    resume = str(tmp_path / 'epoch_1.pth')
+    train(tmp_path, epochs=3, param_scheduler=[dict(cosine(3)[0], eta_min=0)], resume=resume, **changed)
+    (line,) = [line for line in said if line.startswith('resume')]
+    assert line.count(' -> ') == 8
+    assert line.endswith(' and 1 more (from the config)')
+
+
+def test_of_two_optimizers_one_may_have_no_schedule():
+    wrappers = OptimWrapperDict(
+        **{name: OptimWrapper(torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.1)) for name in 'ab'}
+    )
+    schedulers = dict(a=[ConstantLR(wrappers['a'], end=3)])
+    runner = SimpleNamespace(optim_wrapper=wrappers, param_schedulers=schedulers)
+    settings.SettingsHook().before_run(runner)
+    types = {name: [one['type'] for one in made['schedulers']] for name, made in runner.settings.items()}
+    assert types == dict(a=['ConstantLR'], b=[])
+
+
+@PARAM_SCHEDULERS.register_module(force=True)
+class UnreadableLR(ConstantLR):
+    def __init__(self, *args, **kwargs):
+        self.helper = object()
+        super().__init__(*args, **kwargs)
+
+
+def test_what_a_scheduler_may_keep_is_said(tmp_path):
+    with pytest.raises(UserError) as error:
+        make_runner(tmp_path, param_scheduler=[dict(type='UnreadableLR')]).train()
+    assert str(error.value) == (
+        "param_scheduler UnreadableLR: what it keeps as 'helper' (object) cannot be read from a checkpoint "
+        'again, which executes nothing. Its state_dict() may hold numbers, text, lists, dicts and tensors; '
+        'let it leave out the rest, or write that in such values.'
+    )
 
 
 def test_an_unchanged_config_says_nothing_and_changes_no_bit(tmp_path, said):
@@ -247,7 +312,10 @@ def change(path, tmp_path, edit):
 def test_a_best_checkpoint_cannot_be_resumed(tmp_path):
     train(tmp_path, epochs=2, checkpoint=dict(save_best='score', rule='greater'))
     best = tmp_path / 'best_score_epoch_2.pth'
-    with pytest.raises(UserError, match=r'weights only.*Expected an epoch_N.pth.*epoch_2\.pth.*load_from='):
+    (tmp_path / 'interrupted.pth').touch()
+    with pytest.raises(
+        UserError, match=r'weights only.*Expected an epoch_N.pth.* epoch_2\.pth, interrupted.*load_from='
+    ):
         start(best, tmp_path)
     with pytest.raises(UserError, match='weights only'):
         make_runner(tmp_path, epochs=3, resume=str(best)).train()
@@ -311,6 +379,28 @@ def test_the_advice_at_the_end_of_a_run_is_true(tmp_path, said):
     rates = train(tmp_path, epochs=5, param_scheduler=cosine(5), resume=str(path))
     whole = train(tmp_path / 'whole', epochs=5, param_scheduler=cosine(5))
     assert rates == {4: whole[4], 5: whole[5]}
+
+
+@pytest.mark.parametrize(
+    ('schedule', 'also'),
+    [
+        (None, ''),
+        (dict(type='CosineAnnealingLR', T_max=4), ' together with param_scheduler.T_max'),
+        (
+            [
+                dict(type='LinearLR', end=1),
+                dict(type='LinearLR', by_epoch=False, end=4),
+                dict(type='CosineAnnealingLR', begin=1, T_max=3, end=4),
+            ],
+            ' together with param_scheduler.2.T_max, param_scheduler.2.end',
+        ),
+    ],
+    ids=['none', 'one', 'list'],
+)
+def test_the_advice_names_what_ends_with_the_run(schedule, also):
+    cfg = Config(dict(train_cfg=dict(max_epochs=4), param_scheduler=schedule))
+    said = nothing_left(dict(epoch=4, iter=16), 'epoch_4.pth', cfg)
+    assert f'To train longer raise train_cfg.max_epochs{also}: the rates' in said
 
 
 def test_the_end_of_a_run_that_counts_iterations(tmp_path, said):

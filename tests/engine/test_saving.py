@@ -49,13 +49,39 @@ def test_a_copied_run_has_one_best_checkpoint_and_the_original_keeps_its_own(tmp
     assert {name for name in names(tmp_path / 'c') if name.startswith('best')} == {best}
 
 
-def test_a_branch_without_the_best_file_looks_for_it_anew(tmp_path):
+def test_a_branch_without_the_best_file_looks_for_it_anew(tmp_path, capsys):
     """A worse value than in the run before: the best that is in the folder all the same."""
     make_runner(tmp_path / 'a', epochs=3, checkpoint=BEST).train()
     values = dict(type='ToyMetric', values=(0.5,))
     resume = str(tmp_path / 'a' / 'epoch_3.pth')
     make_runner(tmp_path / 'b', epochs=4, checkpoint=BEST, resume=resume, val_evaluator=values).train()
     assert 'best_score_epoch_4.pth' in names(tmp_path / 'b')
+    note = f'best_score_epoch_3.pth is not in {tmp_path / "b"}; the best checkpoint is looked for anew'
+    assert note in capsys.readouterr().out
+
+
+@pytest.mark.fault('D2')
+def test_a_branch_leaves_the_best_checkpoints_by_two_metrics(tmp_path):
+    best = dict(save_best=['score', 'loss'], rule=['greater', 'less'])
+    make_runner(tmp_path / 'a', epochs=2, checkpoint=best).train()
+    before = names(tmp_path / 'a')
+    assert before == {
+        f'{name}.pth' for name in ('epoch_1', 'epoch_2', 'best_score_epoch_2', 'best_loss_epoch_1')
+    }
+    values = dict(type='ToyMetric', values=(9.0, 0.1))
+    resume = str(tmp_path / 'a' / 'epoch_2.pth')
+    make_runner(tmp_path / 'b', epochs=4, checkpoint=best, resume=resume, val_evaluator=values).train()
+    assert names(tmp_path / 'a') == before
+    best_ones = {name for name in names(tmp_path / 'b') if name.startswith('best')}
+    assert best_ones == {'best_score_epoch_3.pth', 'best_loss_epoch_4.pth'}
+
+
+@pytest.mark.fault('D9')
+def test_the_best_by_the_first_metric_there_is(tmp_path):
+    auto = dict(save_best='auto', rule='greater')
+    assert CheckpointHook(save_best='auto').rules == [None]
+    make_runner(tmp_path, epochs=2, checkpoint=auto).train()
+    assert 'best_score_epoch_2.pth' in names(tmp_path)
 
 
 @pytest.mark.fault('D9')
@@ -85,6 +111,8 @@ def test_the_rule_of_a_metric_follows_from_its_name():
             assert CheckpointHook(save_best=metric).rules == [rule], metric
     assert CheckpointHook(save_best=['loss', 'accuracy/top1']).rules == ['less', 'greater']
     assert CheckpointHook(save_best='loss', rule='greater').rules == ['greater']
+    two = CheckpointHook(save_best=['loss', 'score'], rule=['less', 'greater'])
+    assert two.rules == ['less', 'greater']
     with pytest.raises(UserError, match=r"save_best='score': the name does not tell .*rule='greater'"):
         CheckpointHook(save_best='score')
 
@@ -93,7 +121,9 @@ def test_the_rule_of_a_metric_follows_from_its_name():
 @pytest.mark.parametrize('argument', [dict(out_dir='/scratch'), dict(filename_tmpl='model_{}.pth')])
 def test_checkpoints_that_resume_would_not_find_are_refused(tmp_path, argument):
     (name,) = argument
-    with pytest.raises(UserError, match=rf'checkpoint\.{name}=.*where --resume finds them.*--work-dir'):
+    with pytest.raises(
+        UserError, match=rf'checkpoint\.{name}=.*where --resume finds them.* with --work-dir\.$'
+    ):
         make_runner(tmp_path, checkpoint=argument)
     assert list(tmp_path.iterdir()) == []
 

@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -43,13 +44,13 @@ TARGETS = {
     ),
     'resume': (
         'checkpoints/resumable.py engine/hooks/resumed_settings.py engine/train_loop.py engine/fetching.py',
-        'engine/test_resume_config.py engine/test_positions.py engine/test_fetching.py '
-        'engine/test_resumption.py',
+        'engine/test_fetching.py engine/test_runs.py engine/test_bad_images.py engine/test_positions.py '
+        'engine/test_resume_config.py engine/test_resumption.py',
         '*5',
     ),
     'interruption': (
         'engine/hooks/interruption.py processes/signals.py',
-        'processes/test_stopping.py',
+        'processes/test_stopping.py engine/test_runs.py engine/test_bad_images.py work_dir/test_full_disk.py',
         '*1 *5',
     ),
     'operators': (
@@ -91,7 +92,10 @@ def _mutate(files: str, tests: str, which: str) -> tuple[dict[str, int], list[di
         only_mutate=[f'mdvision/{file}' for file in files.split()],
         also_copy=[path.name for path in ROOT.iterdir() if path.name[0] != '.' and path.name != 'mdvision'],
         pytest_add_cli_args_test_selection=[f'tests/{test}' for test in tests.split()],
-        pytest_add_cli_args=['-p', 'no:cacheprovider'],
+        pytest_add_cli_args=['-p', 'no:cacheprovider', '-p', 'tests.mutation.quickest_first'],
+        # A mutant that hangs is noticed after this many times what its tests take, and these seconds.
+        timeout_multiplier=['3'],
+        timeout_constant=['10'],
     )
     with tempfile.TemporaryDirectory(prefix='mdvision_mutation_') as folder:
         archive = subprocess.run(['git', 'archive', 'HEAD'], cwd=ROOT, check=True, capture_output=True).stdout
@@ -107,6 +111,7 @@ def _mutate(files: str, tests: str, which: str) -> tuple[dict[str, int], list[di
         mutmut('run', '--max-children', '2', *patterns)
         outcomes = dict(re.findall(r'^\s*(\S+): (\w[\w ]*)$', mutmut('results', '--all', 'true'), re.M))
         outcomes = {name: outcome for name, outcome in outcomes.items() if outcome != 'not checked'}
+        print(dict(Counter(outcomes.values())))
         # A mutant that no test reaches survives as well; one that hangs is noticed.
         survived = [name for name, outcome in outcomes.items() if outcome in ('survived', 'no tests')]
         rows = [dict(function=_function(name), **_changed(mutmut('show', name))) for name in survived]

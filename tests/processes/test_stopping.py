@@ -9,14 +9,19 @@ import sys
 import time
 from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.registry import DATASETS
 from yapf.yapflib import yapf_api
 
 from mdvision.commands import faults
+from mdvision.engine.hooks import interruption
 from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.processes import signals
 from mdvision.processes.signals import handling
 from mdvision.work_dir.lock import lock_work_dir
 from tests.engine.toy import ToyData, make_runner
@@ -99,7 +104,7 @@ def test_a_signal_to_the_whole_group_with_workers_and_summed_gradients(tmp_path)
 
 @pytest.mark.fault('N4', '4.13', '4.14')
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'])
-def test_each_signal_stops_with_its_status(tmp_path, name):
+def test_each_signal_stops_with_its_status(tmp_path, capsys, name):
     number = getattr(signal, name)
 
     def command(args):
@@ -107,7 +112,11 @@ def test_each_signal_stops_with_its_status(tmp_path, name):
         train_until_told_to_stop(make_runner(tmp_path, hooks=(stop,)))
 
     assert faults.run(command, None) == 128 + number
-    assert (tmp_path / 'interrupted.pth').is_file()
+    saved = tmp_path / 'interrupted.pth'
+    assert saved.is_file()
+    assert (
+        f'{name}: stopped after iteration 3 and saved {saved}; go on with --resume' in capsys.readouterr().out
+    )
 
 
 @pytest.mark.fault('N4', '4.14')
@@ -146,14 +155,111 @@ def test_a_run_stops_between_two_updates(tmp_path, iteration):
     make_runner(tmp_path / 'whole', epochs=3, **summed).train()
     whole = list(ToyData.seen)
     stop = dict(type='SignalAt', iteration=iteration)
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted, match='SIGTERM'):
         train_until_told_to_stop(make_runner(tmp_path / 'run', epochs=3, hooks=(stop,), **summed))
     seen = list(ToyData.seen)
     checkpoint = tmp_path / 'run' / 'interrupted.pth'
-    assert torch.load(checkpoint, weights_only=False)['meta']['iter'] == (iteration // 4 + 1) * 4
+    meta, epoch = torch.load(checkpoint, weights_only=False)['meta'], iteration // 4 + 1
+    assert (meta['epoch'], meta['iter']) == (epoch, 4 * epoch)
     train_until_told_to_stop(make_runner(tmp_path / 'run', epochs=3, resume=str(checkpoint), **summed))
     assert seen + ToyData.seen == whole
     assert same(weights(tmp_path / 'run' / 'epoch_3.pth'), weights(tmp_path / 'whole' / 'epoch_3.pth'))
+
+
+def test_stopped_again_in_the_validation_that_is_made_up_for(tmp_path):
+    checkpoint, resume = tmp_path / 'interrupted.pth', None
+    for _ in range(2):
+        stop = dict(type='SignalAt', validation_batch=0)
+        with pytest.raises(Interrupted):
+            train_until_told_to_stop(make_runner(tmp_path, hooks=(stop,), resume=resume))
+        meta = torch.load(checkpoint, weights_only=False)['meta']
+        assert (meta['epoch'], meta['iter'], meta['validate_first']) == (1, 4, True)
+        resume = str(checkpoint)
+
+
+class FailWhenTold(Hook):
+    """In the second iteration a signal comes, and the iteration fails."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise ValueError('of the iteration')
+
+
+def test_an_iteration_that_fails_is_not_taken_for_a_stop(tmp_path):
+    runner = make_runner(tmp_path)
+    runner.register_hook(FailWhenTold())
+    with pytest.raises(ValueError, match='of the iteration'):
+        train_until_told_to_stop(runner)
+    assert not (tmp_path / 'interrupted.pth').exists()
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """That of two processes, both of which are this one."""
+    store = torch.distributed.HashStore()
+    monkeypatch.setattr(interruption, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(interruption, 'ask_store', lambda question: question(store))
+    return store
+
+
+def runner_of(work_dir, **more):
+    summed = SimpleNamespace(_accumulative_counts=2)
+    return SimpleNamespace(
+        work_dir=work_dir, optim_wrapper=summed, max_iters=100, iter=4, hooks=[], log_failure=None,
+        save_checkpoint=lambda *args, **kwargs: None, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures('store')
+def test_two_processes_agree_on_the_update_after_which_they_stop(tmp_path):
+    runner = runner_of(tmp_path)
+    told, other = interruption._StopHook(), interruption._StopHook()
+    assert not told._may_stop(runner, 4) and not other._may_stop(runner, 4)
+    told.signal = signal.SIGUSR1
+    for done in (5, 6, 7):  # the other may be one update ahead
+        assert not told._may_stop(runner, done) and not other._may_stop(runner, done)
+    assert told._may_stop(runner, 8) and other._may_stop(runner, 8)
+    assert other.signal == signal.SIGUSR1
+
+
+@pytest.mark.parametrize('validating', [False, True])
+def test_in_a_validation_no_process_waits_for_another(tmp_path, store, validating):
+    told, other = interruption._StopHook(), interruption._StopHook()
+    for hook in (told, other):
+        hook._validating, hook._position = validating, dict(epoch=1, iter=4)
+    told.signal = signal.SIGTERM
+    for hook in (told, other):
+        with pytest.raises(Interrupted, match='SIGTERM'):
+            hook.after_val_iter(runner_of(tmp_path), 0)
+    assert store.check([interruption._SAVED_KEY]) is not validating
+
+
+def test_a_data_worker_leaves_signals_to_the_training(monkeypatch):
+    handlers, masked, threads, called = {}, [], [], []
+    monkeypatch.setattr(signal, 'signal', lambda number, handler: handlers.update({number: handler}))
+    monkeypatch.setattr(signal, 'pthread_sigmask', lambda *args: masked.append(args))
+    monkeypatch.setattr(signals.threading, 'Thread', lambda **kwargs: threads.append(kwargs) or Mock())
+    signals.DeafWorker(called.append)(3)
+    signals.DeafWorker(None)(4)
+    monkeypatch.undo()
+    assert called == [3]
+    assert handlers == dict.fromkeys((signal.SIGINT, signal.SIGHUP, signal.SIGUSR1), signal.SIG_IGN)
+    assert masked == [(signal.SIG_BLOCK, [signal.SIGTERM])] * 2
+    assert threads == [dict(target=signals._end_for_the_parent, daemon=True)] * 2
+
+
+def test_a_data_worker_ends_for_its_parent_only(monkeypatch):
+    senders, waited, ended = iter((1, os.getppid())), [], []
+
+    def wait(numbers):
+        waited.append(list(numbers))
+        return SimpleNamespace(si_pid=next(senders))
+
+    monkeypatch.setattr(signal, 'sigwaitinfo', wait)
+    monkeypatch.setattr(os, '_exit', ended.append)
+    signals._end_for_the_parent()
+    assert (waited, ended) == ([[signal.SIGTERM]] * 2, [0])
 
 
 @DATASETS.register_module(force=True)
@@ -169,7 +275,8 @@ class BrokenData(ToyData):
 def test_an_error_in_a_data_worker_is_one_line_and_in_the_log_whole(tmp_path, capsys, workers):
     loader = dict(num_workers=workers, dataset=dict(type='BrokenData', size=8))
     arguments = Namespace(debug=False)
-    assert faults.run(lambda args: make_runner(tmp_path, train_dataloader=loader).train(), arguments) == 1
+    runner = make_runner(tmp_path, train_dataloader=loader)
+    assert faults.run(lambda args: train_until_told_to_stop(runner), arguments) == 1
     error = capsys.readouterr().err
     assert 'FileNotFoundError: the picture 5.jpg' in error
     assert 'Traceback' not in error
