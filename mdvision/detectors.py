@@ -1,13 +1,12 @@
 """MMDetection's detectors with necks and heads that fit themselves to the backbone.
 
-Every channel and stride of a neck or head that is ``None`` in the config is filled from what the backbone
-declares, so that another backbone is another line of a config and nothing else. Written in a config as
+Every channel and stride of a neck or head that is ``None`` in the config is filled from what backbone and
+neck give, so that another backbone is another line of a config and nothing else. Written in a config as
 ``type='mdvision.FasterRCNN'``; the bare names are MMDetection's.
 """
 
 import copy
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MethodType
 
@@ -15,12 +14,11 @@ import torch
 from mmdet.models.detectors import FasterRCNN as HostFasterRCNN
 from mmdet.models.detectors import RetinaNet as HostRetinaNet
 from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor, SingleRoIExtractor
-from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from mdvision.errors import UserError
 from mdvision.models import MaxPoolRoIExtractor
-from mdvision.registry import build_for_shapes
+from mdvision.models.shapes import PYRAMID_IMAGE, channels_of, strides_of, trace, trace_backbone
 
 __all__ = ['FasterRCNN', 'RetinaNet', 'RoIExtractor', 'fit_to_backbone', 'keep_regions_exact']
 
@@ -30,49 +28,49 @@ _KEYS = ('in_channels', 'out_channels', 'strides', 'featmap_strides')
 def fit_to_backbone(detector: Mapping) -> dict:
     """The arguments of a detector with every ``None`` among its channels and strides filled.
 
+    They are read off a forward pass through backbone and neck, on the meta device.
+
     ==========================================================  ==========================================
     key                                                         filled with
     ==========================================================  ==========================================
-    ``neck.in_channels``                                        the backbone's ``out_channels``
-    ``anchor_generator.strides`` of ``rpn_head``, ``bbox_head``  strides of all maps of the neck
+    ``neck.in_channels`` (of each in a list of necks)           a list: the channels of the maps it gets
+    ``anchor_generator.strides`` of ``rpn_head``, ``bbox_head``  strides of all maps that the heads get
     ``roi_head.bbox_roi_extractor.featmap_strides``             the same, without the extra levels of an FPN
-    ``in_channels`` of the heads, ``out_channels`` of the       the neck's ``out_channels``, or the channels
-    extractor                                                   of the map where there is no neck
-    ``roi_head.bbox_head.in_channels`` after a shared head      the channels of its stage
+    ``in_channels`` of the heads, ``out_channels`` of the       the channels of the maps that the heads get
+    extractor                                                   (of the last one where they differ)
+    ``roi_head.bbox_head.in_channels`` after a shared head      the channels of that head's output
     ==========================================================  ==========================================
 
+    Extra levels are maps with a larger stride than any that the backbone gives. A neck that makes such maps
+    for regions as well says in ``roi_levels`` how many of its maps these pool from (:class:`SimplePyramid`).
+
     Args:
-        detector: ``backbone``, ``neck`` and heads as configs; not changed. Necks of the kinds of FPN
-            (``start_level``, ``end_level``, ``num_outs``) and :class:`SimplePyramid` are understood.
+        detector: ``backbone``, ``neck`` and heads as configs; not changed.
 
     Raises:
-        UserError: something is to be filled, but the backbone does not declare ``out_channels`` and
-            ``out_strides`` or gives no maps, or there is a list of necks.
+        UserError: something is to be filled, but the backbone gives no feature maps, or the neck does not
+            take them.
     """
     filled = copy.deepcopy(dict(detector))
-    heads = {name: filled.get(name) for name in ('neck', 'rpn_head', 'bbox_head', 'roi_head')}
-    gaps = list(_gaps(heads, ''))
+    gaps = list(_gaps({name: filled.get(name) for name in ('neck', 'rpn_head', 'bbox_head', 'roi_head')}))
     if not gaps:
         return filled
-    names = ', '.join(f'{name}.{key}' for _, key, name in gaps)
-    channels, strides = _declared(filled['backbone'], names)
-    neck = filled.get('neck')
-    if isinstance(neck, Sequence):
-        raise UserError(f'{names}: with a list of necks these cannot be filled. Write them into the config.')
-    width, own, all_strides = _maps(neck, channels, strides)
-    values = dict(in_channels=width, out_channels=width, featmap_strides=own, strides=all_strides)
-    shared_head = (filled.get('roi_head') or {}).get('shared_head') or {}
+    try:
+        values = _read_maps(filled)
+    except UserError as error:
+        names = ', '.join(f'{name}.{key}' for _, key, name in gaps)
+        reason = str(error).rstrip('.')
+        raise UserError(
+            f'{names} cannot be filled: {reason}. These keys can also be written into the config.'
+        ) from error
     for node, key, name in gaps:
-        if name == 'neck' and key == 'in_channels':
-            node[key] = channels[-1] if _is_simple_pyramid(neck) else channels
-        elif name.startswith('roi_head.bbox_head') and key == 'in_channels' and shared_head.get('backbone'):
-            node[key] = _declared(shared_head['backbone'], f'{name}.{key}')[0][-1]
-        else:
-            node[key] = values[key]
+        if node[key] is None:  # the necks are filled on the way
+            after_shared_head = name.startswith('roi_head.bbox_head') and key == 'in_channels'
+            node[key] = values['shared_head' if after_shared_head else key]
     return filled
 
 
-def _gaps(node: object, name: str) -> Iterator[tuple[dict, str, str]]:
+def _gaps(node: object, name: str = '') -> Iterator[tuple[dict, str, str]]:
     """``(dict, key, name of the dict)`` of every channel or stride that is None."""
     if isinstance(node, Mapping):
         yield from ((node, key, name) for key in _KEYS if key in node and node[key] is None)
@@ -83,46 +81,43 @@ def _gaps(node: object, name: str) -> Iterator[tuple[dict, str, str]]:
         yield from _gaps(child, f'{name}.{key}'.lstrip('.'))
 
 
-def _declared(backbone: dict, wanted: str) -> tuple[list[int], list[int]]:
-    net = build_for_shapes(backbone)
-    channels, strides = (getattr(net, name, None) for name in ('out_channels', 'out_strides'))
-    lists = all(isinstance(value, Sequence) for value in (channels, strides))
-    if not lists or not strides or len(channels) != len(strides):
-        found = 'gives no feature maps' if lists and channels and not strides else (
-            f'does not declare a list of out_channels and one of out_strides, one number a map each (got '
-            f'{channels!r} and {strides!r})'
-        )  # fmt: skip
+def _read_maps(detector: dict) -> dict:
+    """What each key of the heads is filled with; ``neck.in_channels`` is filled on the way."""
+    net, maps = trace_backbone(detector['backbone'], PYRAMID_IMAGE)
+    strides = strides_of(maps)
+    if strides is None:
+        shapes = [tuple(one.shape[1:]) for one in maps]
         raise UserError(
-            f'The backbone {type(net).__name__} {found}, so {wanted} cannot be filled. Declare both, as '
-            'docs/add_a_backbone.md shows, or write these keys into the config.'
+            f'the backbone {type(net).__name__} gives no feature maps (C, H, W), but {shapes}. Use another '
+            'backbone, or its option that gives maps.'
         )
-    return list(channels), list(strides)
+    coarsest, roi_levels = max(strides), None
+    neck = detector.get('neck') or ()
+    for part in [neck] if isinstance(neck, Mapping) else neck:
+        if part.get('in_channels', 0) is None:
+            part['in_channels'] = channels_of(maps)
+        net, maps = trace(part, maps)
+        roi_levels = getattr(net, 'roi_levels', roi_levels)
+    strides, channels = strides_of(maps), channels_of(maps)[-1]
+    if strides is None:
+        raise UserError(f'the neck {type(net).__name__} gives no feature maps (C, H, W).')
+    of_regions = [s for s in strides if s <= coarsest] if roi_levels is None else strides[:roi_levels]
+    return dict(
+        in_channels=channels,
+        out_channels=channels,
+        strides=strides,
+        featmap_strides=of_regions,
+        shared_head=_shared_head_channels(detector, channels),
+    )
 
 
-def _is_simple_pyramid(neck: Mapping | None) -> bool:
-    kind = (neck or {}).get('type', '')
-    return (kind if isinstance(kind, str) else kind.__name__).endswith('SimplePyramid')
-
-
-def _maps(neck: Mapping | None, channels: list[int], strides: list[int]) -> tuple[int, list[int], list[int]]:
-    """Channels of the maps that the heads get, the strides of those with an input, and all strides."""
-    if not neck:
-        return channels[-1], strides, strides
-    kind = neck['type'] if not isinstance(neck['type'], str) else MODELS.get(neck['type'])
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(kind).parameters.items()
-        if parameter.default is not parameter.empty
-    }
-    arguments = {**defaults, **neck}
-    if _is_simple_pyramid(neck):
-        own = [round(strides[-1] / factor) for factor in arguments['scale_factors']]
-    else:
-        start, end = arguments.get('start_level', 0), arguments.get('end_level', -1)
-        # As MMDetection's FPN: an end_level is included, -1 and the last one mean all.
-        own = strides[start : None if end in (-1, len(strides) - 1) else end + 1]
-    extra = max(arguments.get('num_outs') or 0, len(own)) - len(own)
-    return arguments['out_channels'], own, own + [own[-1] * 2 ** (i + 1) for i in range(extra)]
+def _shared_head_channels(detector: dict, channels: int) -> int:
+    """Channels of a region of 14 x 14 pixels after the shared head, if there is one."""
+    shared_head = (detector.get('roi_head') or {}).get('shared_head')
+    if not shared_head:
+        return channels
+    _, outputs = trace(shared_head, torch.empty(1, channels, 14, 14, device='meta'))
+    return channels_of(outputs)[-1]
 
 
 class _Fitted:

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mdvision
-from mdvision.config.num_classes import fill_num_classes
+from mdvision.config.fill import fill_config
 from mdvision.config.overrides import apply_overrides
 from mdvision.console import import_host
 from tests.data_sets import write_image_folder
@@ -164,7 +164,7 @@ def parsed(name: str) -> Config:
     cfg = Config.fromfile(ROOT / name)
     if name.startswith('configs/image_folder/'):
         cfg.train_dataloader.dataset.classes = ('cat', 'dog')
-        fill_num_classes(cfg)
+        fill_config(cfg)
     return cfg
 
 
@@ -430,7 +430,7 @@ def test_the_image_folder_config_needs_nothing_but_the_folder(tmp_path):
     (folder / 'train' / '.hidden').mkdir()
     cfg = Config.fromfile(ROOT / 'configs/image_folder/resnet18.py')
     apply_overrides(cfg, [f'data_root={folder}'])
-    fill_num_classes(cfg)
+    fill_config(cfg)
     assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == 4
     for loader in loaders_of(cfg):
         assert loader.dataset.data_root == str(folder)

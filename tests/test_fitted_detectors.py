@@ -63,7 +63,7 @@ def test_a_one_stage_detector_that_begins_at_the_second_map():
 def test_a_pyramid_of_one_map(factors):
     given = dict(two_stage(type='mdvision.SimplePyramid', **factors), backbone=PLAIN)
     fitted = fit_to_backbone(given)
-    assert fitted['neck']['in_channels'] == PLAIN.get('embed_dim', 32)
+    assert fitted['neck']['in_channels'] == [PLAIN.get('embed_dim', 32)]
     assert fitted['rpn_head']['anchor_generator']['strides'] == [4, 8, 16, 32, 64]
     assert fitted['roi_head']['bbox_roi_extractor']['featmap_strides'] == [4, 8, 16, 32]
 
@@ -87,11 +87,19 @@ def test_a_detector_without_neck_and_with_a_shared_head():
 
 
 def test_what_is_written_stays():
-    given = two_stage(in_channels=[1, 2, 3, 4])
+    given = two_stage(in_channels=[64, 128, 256, 512])
     given['rpn_head'] = dict(in_channels=7, anchor_generator=dict(strides=[3]))
     fitted = fit_to_backbone(given)
-    assert fitted['neck']['in_channels'] == [1, 2, 3, 4]
+    assert fitted['neck']['in_channels'] == [64, 128, 256, 512]
     assert fitted['rpn_head'] == given['rpn_head']
+
+
+def test_a_neck_that_does_not_take_the_maps_is_an_error():
+    with pytest.raises(
+        mdvision.UserError,
+        match=r'rpn_head.in_channels, .* cannot be filled: FPN cannot process .*64, 32, 480',
+    ):
+        fit_to_backbone(two_stage(in_channels=[1, 2, 3, 4]))
 
 
 def test_a_detector_without_gaps_may_have_any_backbone():
@@ -102,16 +110,63 @@ def test_a_detector_without_gaps_may_have_any_backbone():
 @pytest.mark.parametrize(
     'backbone, reason',
     [
+        (dict(type='mdvision.DEMSViT'), r'DEMSViT gives no feature maps \(C, H, W\), but \[\(192,\)\]'),
         (
-            dict(type='ResNet', depth=18),
-            'ResNet does not declare a list of out_channels and one of out_strides',
+            dict(type='mdvision.DiffViT'),
+            "DiffViT: the image must be .* with out_type='featmap' the network pads",
         ),
-        (dict(type='mdvision.DEMSViT'), 'DEMSViT gives no feature maps'),
     ],
 )
-def test_a_backbone_that_does_not_say_what_it_gives(backbone, reason):
-    with pytest.raises(mdvision.UserError, match=f'{reason}.*, so neck.in_channels, .* cannot be filled'):
+def test_a_backbone_without_maps_is_an_error(backbone, reason):
+    with pytest.raises(mdvision.UserError, match=f'neck.in_channels, .* cannot be filled: .*{reason}'):
         fit_to_backbone(dict(two_stage(), backbone=backbone))
+
+
+def test_a_backbone_of_mmdet_that_declares_nothing():
+    backbone = dict(type='ResNet', depth=18, out_indices=(1, 2), strides=(1, 2, 2, 2))
+    fitted = fit_to_backbone(dict(two_stage(num_outs=3), backbone=backbone))
+    assert fitted['neck']['in_channels'] == [128, 256]
+    assert fitted['rpn_head']['anchor_generator']['strides'] == [8, 16, 32]
+    assert fitted['roi_head']['bbox_roi_extractor']['featmap_strides'] == [8, 16]
+
+
+@pytest.mark.parametrize('padding', [0, 1])
+def test_a_ring_of_padding_does_not_change_the_strides(padding):
+    """With ``stem_padding=1`` an image of 128 pixels has maps of 130, 65, 33, 17, 9, 5 and 3."""
+    backbone = dict(type='mdvision.CIFARMobileNetV2', stem_padding=padding, out_indices=(0, 1, 2, 6))
+    fitted = fit_to_backbone(dict(two_stage(num_outs=7), backbone=backbone))
+    assert fitted['rpn_head']['anchor_generator']['strides'] == [1, 2, 4, 8, 16, 32, 64]
+    assert fitted['roi_head']['bbox_roi_extractor']['featmap_strides'] == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize('patch_size', [7, 14, 16])
+def test_strides_that_are_no_powers_of_two(patch_size):
+    backbone = dict(PLAIN, patch_size=patch_size, image_size=10 * patch_size)
+    head = dict(in_channels=None, anchor_generator=dict(strides=None))
+    assert fit_to_backbone(dict(backbone=backbone, bbox_head=head))['bbox_head'] == dict(
+        in_channels=32, anchor_generator=dict(strides=[patch_size])
+    )
+
+
+@mdvision.registry.MODELS.register_module()
+class NeckThatReadsValues(torch.nn.Module):
+    def __init__(self, in_channels):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(in_channels[-1], 5, 3, 2, 1)
+
+    def forward(self, maps):
+        return self.conv(maps[-1]) if maps[-1].sum().item() == 0 else None
+
+
+def test_a_neck_that_looks_at_values():
+    fitted = fit_to_backbone(
+        dict(
+            backbone=RESNET,
+            neck=dict(type='NeckThatReadsValues', in_channels=None),
+            bbox_head=dict(in_channels=None, anchor_generator=dict(strides=None)),
+        )
+    )
+    assert fitted['bbox_head'] == dict(in_channels=5, anchor_generator=dict(strides=[64]))
 
 
 def test_a_neck_may_leave_its_channels_to_its_default():
@@ -132,10 +187,15 @@ def test_every_head_of_a_cascade_is_filled():
     assert fit_to_backbone(given)['roi_head']['bbox_head'] == [dict(in_channels=24)] * 2
 
 
-def test_a_list_of_necks_is_refused():
-    given = dict(two_stage(), neck=[dict(type='FPN', in_channels=None, out_channels=8, num_outs=5)])
-    with pytest.raises(mdvision.UserError, match='with a list of necks these cannot be filled'):
-        fit_to_backbone(given)
+def test_a_list_of_necks():
+    necks = [
+        dict(type='FPN', in_channels=None, out_channels=8, num_outs=5),
+        dict(type='BFP', in_channels=8, num_levels=5),
+    ]
+    fitted = fit_to_backbone(dict(two_stage(), neck=necks))
+    assert fitted['neck'] == [dict(necks[0], in_channels=[64, 128, 256, 512]), necks[1]]
+    assert fitted['rpn_head'] == dict(in_channels=8, anchor_generator=dict(strides=[4, 8, 16, 32, 64]))
+    assert fitted['roi_head']['bbox_roi_extractor']['featmap_strides'] == [4, 8, 16, 32]
 
 
 def test_boxes_keep_their_corners_under_mixed_precision():
@@ -258,7 +318,7 @@ def test_the_backbone_of_the_document_is_a_detector(kind, reads_values, tmp_path
     leaf = leaf.replace(
         './_base_/detectors/faster_rcnn_voc.py', f'{root}/configs/_base_/detectors/{kind}_voc.py'
     )
-    (tmp_path / 'leaf.py').write_text(leaf.replace('my_backbone', module).replace("'TinyNet')", "'TinyNet')"))
+    (tmp_path / 'leaf.py').write_text(leaf.replace('my_backbone', module))
     monkeypatch.syspath_prepend(str(tmp_path))
     from mmdet.registry import MODELS
     from mmdet.structures import DetDataSample

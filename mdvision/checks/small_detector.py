@@ -95,5 +95,5 @@ def _cut_backbone(backbones: list[dict]) -> None:
 def set_num_classes(model: dict, number: int) -> None:
     """Set the number of classes of every head but that of the proposals, which has no such key."""
     for part in dicts(model):
-        if isinstance(part.get('num_classes'), int):
+        if 'num_classes' in part:
             part['num_classes'] = number

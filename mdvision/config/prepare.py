@@ -10,7 +10,7 @@ from mdvision.console import import_host
 from mdvision.findings import Finding, report
 
 from .faults import find_config_faults
-from .num_classes import fill_num_classes
+from .fill import fill_config
 from .overrides import apply_overrides
 from .reading import load_config
 from .switches import drop_missing_tensorboard
@@ -40,5 +40,5 @@ def prepare(
     apply_overrides(cfg, list(overrides))
     tell(find_config_faults(cfg, path))
     drop_missing_tensorboard(cfg)
-    fill_num_classes(cfg)
+    fill_config(cfg)
     return cfg

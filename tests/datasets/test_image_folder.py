@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mdvision import ImageFolder, UserError
-from mdvision.config.num_classes import fill_num_classes
+from mdvision.config.fill import fill_config
 from mdvision.console import import_host
 from mdvision.datasets import image_folder
 from mdvision.datasets.class_folders import read_pairs, shared_files
@@ -274,8 +274,8 @@ def test_the_config_of_the_page_fits_the_folder(folder):
     cfg = Config.fromfile(folder / 'my_classifier.py')
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert DATASETS.build(loader.dataset).metainfo['classes'] == CLASSES
-    assert fill_num_classes(cfg) == len(CLASSES)
-    assert cfg.data_preprocessor.num_classes == cfg.model.head.num_classes
+    fill_config(cfg)
+    assert cfg.data_preprocessor.num_classes == cfg.model.head.num_classes == len(CLASSES)
     with torch.device('meta'):
         model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
     assert model.head.in_channels == model.backbone.out_channels[-1]

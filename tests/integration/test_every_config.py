@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mdvision.checks.small_detector import cut
-from mdvision.config.num_classes import fill_num_classes
+from mdvision.config.fill import fill_config
 from mdvision.config.switches import scale_learning_rate
 from mdvision.console import import_host
 from mdvision.engine.runner import Runner
@@ -136,7 +136,7 @@ def shrink_classifier(cfg: Config, data) -> None:
             part.train_per_class = 1
         if part.pipeline[0].type == 'LoadImageFromFile':
             shrink_images(part.pipeline, large, side)
-    fill_num_classes(cfg)
+    fill_config(cfg)
 
 
 def shrink_detector(cfg: Config, mini_voc: Path, data=None) -> None:

@@ -80,6 +80,7 @@ def test_it_follows_a_diff_vit_at_any_size(attention, size):
         (dict(scale_factors=(2, 0)), r'decreasing powers of two, .* got \(2, 0\)'),
         (dict(scale_factors=()), r'decreasing powers of two, .* got \(\)'),
         (dict(in_channels=18), 'a multiple of 4, .* got 18'),
+        (dict(in_channels=[16, 32]), r'one map is expected, got 2\..*FPN'),
         (dict(num_outs=3), 'num_outs must be at least 4, .* got 3'),
     ],
 )

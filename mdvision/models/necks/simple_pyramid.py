@@ -34,6 +34,13 @@ def _rescale(channels: int, steps: int) -> tuple[nn.Sequential, int]:
     return nn.Sequential(*layers), channels
 
 
+def _one_map_expected(count: int) -> UserError:
+    return UserError(
+        f'SimplePyramid: one map is expected, got {count}. Give the backbone one of its out_indices; for '
+        "several maps use mmdet's FPN."
+    )
+
+
 @MODELS.register_module()
 class SimplePyramid(BaseModule):
     """Maps of several sizes from one, each on its own: rescaled, then ``LN(conv3x3(LN(conv1x1(x))))``.
@@ -47,12 +54,15 @@ class SimplePyramid(BaseModule):
         neck=dict(type='mdvision.SimplePyramid', in_channels=384, num_outs=5)
 
     Args:
-        in_channels: C.
+        in_channels: C, or [C] as mmdet's necks have it.
         out_channels: K.
         scale_factors: powers of two, from the largest map to the smallest.
         num_outs: how many maps; those after the last factor take every second pixel of the one before, as
             in mmdet's ``FPN``. As many as factors by default.
         init_cfg: mmengine initialisation; PyTorch's default without it.
+
+    Attributes:
+        roi_levels: how many of the maps regions are pooled from: one per factor.
 
     Raises:
         UserError: for factors that are no decreasing powers of two, channels that cannot be halved so
@@ -61,7 +71,7 @@ class SimplePyramid(BaseModule):
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | Sequence[int],
         out_channels: int = 256,
         scale_factors: Sequence[float] = (4, 2, 1, 0.5),
         num_outs: int | None = None,
@@ -69,31 +79,13 @@ class SimplePyramid(BaseModule):
     ):
         super().__init__(init_cfg)
         factors = tuple(scale_factors)
-        if (
-            not factors
-            or any(factor <= 0 or not math.log2(factor).is_integer() for factor in factors)
-            or list(factors) != sorted(set(factors), reverse=True)
-        ):
-            raise UserError(
-                'SimplePyramid: scale_factors must be decreasing powers of two, such as (4, 2, 1, 0.5), got '
-                f'{factors}.'
-            )
-        steps = [round(math.log2(factor)) for factor in factors]
-        if in_channels < 1 or in_channels % 2 ** max(steps[0], 0):
-            raise UserError(
-                f'SimplePyramid: in_channels must be a multiple of {factors[0]}, since a map of {factors[0]} '
-                f'times the size has that much fewer channels, got {in_channels}. Use another width of the '
-                'backbone, or smaller scale_factors.'
-            )
+        in_channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
+        steps = self._check(in_channels, factors, num_outs)
+        self.roi_levels = len(factors)
         self.num_outs = len(factors) if num_outs is None else num_outs
-        if self.num_outs < len(factors):
-            raise UserError(
-                f'SimplePyramid: num_outs must be at least {len(factors)}, one for each of scale_factors='
-                f'{factors}, got {num_outs}. Leave factors out for fewer maps.'
-            )
         self.levels = nn.ModuleList()
         for step in steps:
-            rescale, channels = _rescale(in_channels, step)
+            rescale, channels = _rescale(in_channels[0], step)
             self.levels.append(
                 nn.Sequential(
                     rescale,
@@ -104,13 +96,38 @@ class SimplePyramid(BaseModule):
                 )
             )
 
+    @staticmethod
+    def _check(in_channels, factors, num_outs) -> list[int]:
+        """The powers of two that the factors are."""
+        if len(in_channels) != 1:
+            raise _one_map_expected(len(in_channels))
+        if (
+            not factors
+            or any(factor <= 0 or not math.log2(factor).is_integer() for factor in factors)
+            or list(factors) != sorted(set(factors), reverse=True)
+        ):
+            raise UserError(
+                'SimplePyramid: scale_factors must be decreasing powers of two, such as (4, 2, 1, 0.5), got '
+                f'{factors}.'
+            )
+        steps = [round(math.log2(factor)) for factor in factors]
+        if in_channels[0] < 1 or in_channels[0] % 2 ** max(steps[0], 0):
+            raise UserError(
+                f'SimplePyramid: in_channels must be a multiple of {factors[0]}, since a map of {factors[0]} '
+                f'times the size has that much fewer channels, got {in_channels[0]}. Use another width of '
+                'the backbone, or smaller scale_factors.'
+            )
+        if num_outs is not None and num_outs < len(factors):
+            raise UserError(
+                f'SimplePyramid: num_outs must be at least {len(factors)}, one for each of scale_factors='
+                f'{factors}, got {num_outs}. Leave factors out for fewer maps.'
+            )
+        return steps
+
     def forward(self, feature_maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """((B, C, h, w),) -> (B, K, f h, f w) for each factor f, rounded up, then the further maps."""
         if len(feature_maps) != 1:
-            raise UserError(
-                f'SimplePyramid: one map is expected, got {len(feature_maps)}. Give the backbone one of its '
-                "out_indices; for several maps use mmdet's FPN."
-            )
+            raise _one_map_expected(len(feature_maps))
         outs = [level(feature_maps[0]) for level in self.levels]
         while len(outs) < self.num_outs:
             outs.append(F.max_pool2d(outs[-1], 1, stride=2))
