@@ -50,16 +50,17 @@ class Backbone(BaseModule, ABC):
     :meth:`_declare_outputs`.
 
     Args:
-        num_stages: how many stages there are, for checking the next two.
-        out_indices: the stages to return, counted from 0.
+        num_stages: how many stages there are, for checking ``frozen_stages`` and ``out_indices``.
+        out_indices: the stages to return, counted from 0; or the outputs, where ``num_outputs`` is given.
         frozen_stages: -1 trains everything; 0 freezes the stem; n the stem and the first n stages.
         norm_eval: keep every batch norm in evaluation mode during training.
         with_cp: recompute the blocks in the backward pass to save memory; see :func:`run_block`.
         init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
+        num_outputs: how many outputs there are to choose from; one per stage by default.
 
     Attributes:
         out_channels: channels of each output.
-        out_strides: image pixels per map pixel of each output.
+        out_strides: image pixels per map pixel of each output; empty where the outputs are tokens.
 
     Raises:
         UserError: for a stage that does not exist.
@@ -76,6 +77,7 @@ class Backbone(BaseModule, ABC):
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | None = None,
+        num_outputs: int | None = None,
     ):
         super().__init__(init_cfg)
         name = type(self).__name__
@@ -88,10 +90,11 @@ class Backbone(BaseModule, ABC):
                 f'{name}: at least one stage is needed (a block of a transformer), got {num_stages}.'
             )
         out_indices = tuple(out_indices)
-        if not out_indices or not set(out_indices) <= set(range(num_stages)):
+        what, count = ('stages', num_stages) if num_outputs is None else ('outputs', num_outputs)
+        if not out_indices or not set(out_indices) <= set(range(count)):
             raise UserError(
-                f'{name}: out_indices must be stages 0 to {num_stages - 1} (it has {num_stages} stages), '
-                f'got {out_indices}.'
+                f'{name}: out_indices must be {what} 0 to {count - 1} (it has {count} {what}), got '
+                f'{out_indices}.'
             )
         if list(out_indices) != sorted(set(out_indices)):
             raise UserError(f'{name}: out_indices must increase, got {out_indices}.')
@@ -102,10 +105,15 @@ class Backbone(BaseModule, ABC):
         self.norm_eval = norm_eval
         self.with_cp = with_cp
 
-    def _declare_outputs(self, channels: Sequence[int], strides: Sequence[int]) -> None:
-        """Set ``out_channels`` and ``out_strides`` from those of all stages, and freeze."""
+    def _declare_outputs(self, channels: Sequence[int], strides: Sequence[int] | None = None) -> None:
+        """Set ``out_channels`` and ``out_strides``, and freeze.
+
+        Args:
+            channels: of all stages (or outputs, see ``num_outputs``).
+            strides: of the same, image pixels per map pixel; None where the outputs are tokens.
+        """
         self.out_channels = tuple(channels[i] for i in self.out_indices)
-        self.out_strides = tuple(strides[i] for i in self.out_indices)
+        self.out_strides = () if strides is None else tuple(strides[i] for i in self.out_indices)
         self._freeze_stages()
 
     @abstractmethod

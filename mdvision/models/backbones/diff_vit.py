@@ -132,6 +132,40 @@ class DiffViT(Backbone):
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ):
+        self._check(attention, out_type, patch_size)
+        if out_indices is None:
+            out_indices = (depth - 1,)
+        super().__init__(depth, out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        self.patch_size = patch_size
+        self._check_multiple(height, width, 'image_size', 'Use another patch_size or image_size.')
+        self.grid = (height // patch_size, width // patch_size)
+        self.out_type = out_type
+
+        self.cls_token = nn.Parameter(torch.randn(1, 1, embed_dim))
+        self.positional_embeddings = nn.Parameter(torch.randn(1, self.grid[0] * self.grid[1] + 1, embed_dim))
+        self.patch_embeddings = _PatchEmbeddings(in_channels, embed_dim, patch_size)
+        attention_options = dict(head_norm=head_norm, lambda_per_head=lambda_per_head, key_bias=key_bias)
+        mlp_options = dict(drop_rate=drop_rate, activation_out=mlp_activation_out, unused_norm=unused_norm)
+        self.transformer_encoder = nn.ModuleList(
+            _Block(
+                _build_attention(
+                    attention,
+                    embed_dim,
+                    num_heads,
+                    layer_index=index + layer_index_start,
+                    **attention_options,
+                ),
+                GELUMLP(embed_dim, hidden_dim, **mlp_options),
+                embed_dim,
+            )
+            for index in range(depth)
+        )
+        strides = None if out_type == 'cls_token' else [patch_size] * depth
+        self._declare_outputs([embed_dim] * depth, strides)
+
+    @staticmethod
+    def _check(attention, out_type, patch_size) -> None:
         for name, value, known in (
             ('attention', attention, tuple(_ATTENTIONS)),
             ('out_type', out_type, _OUT_TYPES),
@@ -141,45 +175,8 @@ class DiffViT(Backbone):
                     f'DiffViT: {name} must be one of {", ".join(known)}, got {value!r}.'
                     + did_you_mean(str(value), known)
                 )
-        if out_indices is None:
-            out_indices = (depth - 1,)
-        super().__init__(depth, out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         if patch_size < 1:
             raise UserError(f'DiffViT: patch_size must be positive, got {patch_size}.')
-        self.patch_size = patch_size
-        self._check_multiple(height, width, 'image_size', 'Use another patch_size or image_size.')
-        self.grid = (height // patch_size, width // patch_size)
-        self.out_type = out_type
-
-        self.cls_token = nn.Parameter(torch.randn(1, 1, embed_dim))
-        self.positional_embeddings = nn.Parameter(torch.randn(1, self.grid[0] * self.grid[1] + 1, embed_dim))
-        self.patch_embeddings = _PatchEmbeddings(in_channels, embed_dim, patch_size)
-        self.transformer_encoder = nn.ModuleList(
-            _Block(
-                _build_attention(
-                    attention,
-                    embed_dim,
-                    num_heads,
-                    layer_index=index + layer_index_start,
-                    head_norm=head_norm,
-                    lambda_per_head=lambda_per_head,
-                    key_bias=key_bias,
-                ),
-                GELUMLP(
-                    embed_dim,
-                    hidden_dim,
-                    drop_rate=drop_rate,
-                    activation_out=mlp_activation_out,
-                    unused_norm=unused_norm,
-                ),
-                embed_dim,
-            )
-            for index in range(depth)
-        )
-        self._declare_outputs([embed_dim] * depth, [patch_size] * depth)
-        if out_type == 'cls_token':
-            self.out_strides = ()
 
     def _check_multiple(self, height: int, width: int, what: str, hint: str) -> None:
         if height % self.patch_size or width % self.patch_size:
