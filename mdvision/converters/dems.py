@@ -9,7 +9,7 @@ import math
 from torch import Tensor
 
 from mdvision.errors import UserError
-from mdvision.models.backbones.dems_vit import sine_cosine_positions
+from mdvision.models.layers.dems_block import sine_cosine_positions
 
 from .key_map import KeyMap
 

@@ -66,7 +66,7 @@ def test_the_number_of_classes_is_that_of_the_file(tmp_path, target):
 )
 def test_tables_that_the_model_computes_are_verified_and_left_out(fixture, name, tmp_path, target):
     from mdvision.models.attention.frequency_channel import dct_filters
-    from mdvision.models.backbones.dems_vit import sine_cosine_positions
+    from mdvision.models.layers.dems_block import sine_cosine_positions
 
     data = golden.load(fixture)
     state = dict(data.state_dict)

@@ -6,8 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from mdvision import UserError
-from mdvision.models.backbones.dems_vit import DEMSViT, sine_cosine_positions
+from mdvision.models.backbones.dems_vit import DEMSViT
 from mdvision.models.backbones.dems_vit_pyramid import DEMSViTPyramid, _split, _WindowAttention
+from mdvision.models.layers.dems_block import sine_cosine_positions
 
 SMALL = dict(patch_size=2, embed_dim=16, num_heads=2, depth=2)
 SUFFIXES = ('', '_2', '_4', '_8')
@@ -197,7 +198,7 @@ def test_recomputing_and_autocast_with_several_windows():
         (dict(window=0), 'window must be positive, got 0'),
         (dict(global_blocks=(5,)), r'blocks 0 to 4 \(depth=5\), got \(5,\)'),
         (dict(frozen_stages=6), r'frozen_stages must be -1 \(none\) to 5, got 6'),
-        (dict(out_indices=(4,)), r'stages 0 to 3 .* got \(4,\)'),
+        (dict(out_indices=(4,)), r'outputs 0 to 3 .* got \(4,\)'),
     ],
 )
 def test_errors_say_what_was_expected_and_what_came(arguments, message):

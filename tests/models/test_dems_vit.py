@@ -8,12 +8,8 @@ from torch import nn
 
 from mdvision import UserError
 from mdvision.converters.dems import KEY_MAPS
-from mdvision.models.backbones.dems_vit import (
-    DEMSViT,
-    RegionMerge,
-    _FactorisedPatchEmbed,
-    sine_cosine_positions,
-)
+from mdvision.models.backbones.dems_vit import DEMSViT, RegionMerge
+from mdvision.models.layers.dems_block import FactorizedPatchEmbed, sine_cosine_positions
 from tests import golden
 
 MODULES = golden.load_modules('modules_lma_mdnet_dems_diffvit')
@@ -58,7 +54,7 @@ def test_factorised_tokeniser_agrees_with_the_authors():
     names = {'proj-1': 'depthwise1', 'proj-2': 'depthwise2', 'point_wise': 'pointwise'}
     golden.check_module(
         MODULES['dems.patch8'],
-        _FactorisedPatchEmbed(3, 64, patch_size=16),
+        FactorizedPatchEmbed(3, 64, patch_size=16),
         lambda name: f'{names[name.split(".")[1]]}.{name.split(".")[2]}',
     )
 

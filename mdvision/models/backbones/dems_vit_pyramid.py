@@ -17,25 +17,25 @@ from torch.nn import functional as F
 from mdvision.errors import UserError
 from mdvision.registry import MODELS
 
-from .base import Backbone, run_block
-from .dems_vit import (
-    _REGION,
-    _SCALES,
-    _Attention,
-    _Block,
-    _FactorisedPatchEmbed,
-    _init_linear,
-    _PatchEmbed,
+from ..layers.dems_block import (
+    REGION,
+    SCALES,
+    DEMSAttention,
+    DEMSBlock,
     by_cell,
+    check_width,
+    init_linear_,
+    patch_embeds,
     sine_cosine_positions,
 )
+from .base import Backbone, run_block
 
 __all__ = ['DEMSViTPyramid']
 
-_REGION_TOKENS = sum((_REGION // scale) ** 2 for scale in _SCALES)  # 85
+_REGION_TOKENS = sum((REGION // scale) ** 2 for scale in SCALES)  # 85
 
 
-class _WindowAttention(_Attention):
+class _WindowAttention(DEMSAttention):
     """DEMS-ViT's attention in windows, all of whose coarsest tokens see the whole image.
 
     A token attends to the class token and to those of its window. The class token and the tokens of
@@ -65,7 +65,7 @@ class _WindowAttention(_Attention):
         return self.proj_drop(self.proj(torch.cat([of_class, tokens], 1).flatten(2)))
 
 
-class _WindowBlock(_Block):
+class _WindowBlock(DEMSBlock):
     attention = _WindowAttention
 
 
@@ -142,10 +142,11 @@ class DEMSViTPyramid(Backbone):
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ):
-        super().__init__(len(_SCALES), out_indices, -1, norm_eval, with_cp, init_cfg)
-        self._check(patch_size, embed_dim, num_heads, depth, window, global_blocks, frozen_stages)
-        # Maps are counted by scale, and what is frozen by block.
-        self.frozen_stages = frozen_stages
+        self._check(patch_size, embed_dim, num_heads, depth, window, global_blocks)
+        # What is frozen is counted by block, and outputs by scale.
+        super().__init__(
+            depth, out_indices, frozen_stages, norm_eval, with_cp, init_cfg, num_outputs=len(SCALES)
+        )
         self.embed_dim = embed_dim
         self.patch_size = patch_size
         self.window = window
@@ -153,9 +154,8 @@ class DEMSViTPyramid(Backbone):
 
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
         nn.init.trunc_normal_(self.cls_token, std=0.02)
-        for scale, suffix in _SCALES.items():
-            embed = _PatchEmbed if scale < 4 else _FactorisedPatchEmbed
-            self.add_module(f'patch_embed{suffix}', embed(in_channels, embed_dim, scale * patch_size))
+        for name, embed in patch_embeds(in_channels, embed_dim, patch_size).items():
+            self.add_module(name, embed)
         self.drop = nn.Dropout(drop_rate)
         self.blocks = nn.ModuleList(
             _WindowBlock(
@@ -169,35 +169,23 @@ class DEMSViTPyramid(Backbone):
             for index in range(depth)
         )
         self.map_norms = nn.ModuleDict({str(index): nn.LayerNorm(embed_dim) for index in self.out_indices})
-        self.apply(_init_linear)
-        self._declare_outputs([embed_dim] * len(_SCALES), [scale * patch_size for scale in _SCALES])
+        self.apply(init_linear_)
+        self._declare_outputs([embed_dim] * len(SCALES), [scale * patch_size for scale in SCALES])
 
     @staticmethod
-    def _check(patch_size, embed_dim, num_heads, depth, window, global_blocks, frozen_stages) -> None:
+    def _check(patch_size, embed_dim, num_heads, depth, window, global_blocks) -> None:
         for name, value in (('patch_size', patch_size), ('depth', depth), ('window', window)):
             if value is not None and value < 1:
                 raise UserError(f'DEMSViTPyramid: {name} must be positive, got {value}.')
-        if embed_dim % 4:
-            raise UserError(
-                'DEMSViTPyramid: embed_dim must be a multiple of 4 (positions are a sine and a cosine of row '
-                f'and column), got {embed_dim}.'
-            )
-        if num_heads < 1 or embed_dim % num_heads:
-            raise UserError(
-                f'DEMSViTPyramid: num_heads must divide embed_dim={embed_dim}, got num_heads={num_heads}.'
-            )
+        check_width('DEMSViTPyramid', embed_dim, num_heads)
         if not set(global_blocks) <= set(range(depth)):
             raise UserError(
                 f'DEMSViTPyramid: global_blocks must be blocks 0 to {depth - 1} (depth={depth}), got '
                 f'{tuple(global_blocks)}.'
             )
-        if not -1 <= frozen_stages <= depth:
-            raise UserError(
-                f'DEMSViTPyramid: frozen_stages must be -1 (none) to {depth}, got {frozen_stages}.'
-            )
 
     def _stem_and_stages(self):
-        stem = [self.cls_token, *(getattr(self, f'patch_embed{suffix}') for suffix in _SCALES.values())]
+        stem = [self.cls_token, *(getattr(self, f'patch_embed{suffix}') for suffix in SCALES.values())]
         stages = [[block] for block in self.blocks]
         stages[-1].append(self.map_norms)
         return [stem, *stages]
@@ -208,19 +196,19 @@ class DEMSViTPyramid(Backbone):
         height, width = x.shape[-2] // side, x.shape[-1] // side
         # Of the parameters' type, so that the tokens are that under autocast as well.
         table = sine_cosine_positions(height, width, self.embed_dim, x.device).to(self.cls_token)
-        x = getattr(self, f'patch_embed{_SCALES[scale]}')(x) + table
+        x = getattr(self, f'patch_embed{SCALES[scale]}')(x) + table
         return by_cell(x, rows, columns, height // rows, width // columns)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, c, H, W) -> (B, D, ceil(H/s), ceil(W/s)) for the stride s of each of ``out_indices``."""
         size = x.shape[-2:]
-        side = _REGION * self.patch_size
+        side = REGION * self.patch_size
         (rows, high), (columns, wide) = (_split(-(-length // side), self.window) for length in size)
         x = F.pad(x, (0, columns * wide * side - size[1], 0, rows * high * side - size[0]))
 
         # The coarsest first, where the attention looks for them.
-        scales = tuple(reversed(_SCALES))
-        counts = [(_REGION // scale) ** 2 * high * wide for scale in scales]
+        scales = tuple(reversed(SCALES))
+        counts = [(REGION // scale) ** 2 * high * wide for scale in scales]
         tokens = torch.cat([self._embed(x, scale, rows, columns) for scale in scales], 2)  # (B, W, T, D)
         cls_token = self.cls_token.expand(x.shape[0], -1, -1)
         x = self.drop(torch.cat([cls_token, tokens.flatten(1, 2)], 1))  # (B, 1 + N, D)
@@ -232,7 +220,7 @@ class DEMSViTPyramid(Backbone):
         maps = []
         for index in self.out_indices:
             tokens = self.map_norms[str(index)](of_scales[-1 - index])
-            side = _REGION // 2**index
+            side = REGION // 2**index
             feature_map = _to_map(tokens, rows, high * side, columns, wide * side)
             height, width = (-(-length // (2**index * self.patch_size)) for length in size)
             maps.append(feature_map[:, :, :height, :width])

@@ -1,4 +1,4 @@
-"""Parts shared by two or more networks."""
+"""Parts of networks: what several share, and what would be too long for the file of one."""
 
 from .differential_attention import DifferentialAttention, LegacyDifferentialAttention, SelfAttention
 from .gelu_mlp import GELUMLP
