@@ -62,7 +62,7 @@ def test_read_split(tmp_path, content, ids):
         ),
         (
             ''.join(f'{number}\n' for number in range(23)).encode() * 2,
-            r'lists 23 ids.* 18 \(2x\), 19 \(2x\) and 3 more\. Fix',
+            r'lists 23 ids.* 18 \(2x\), 19 \(2x\), and 3 more\. Fix',
         ),
         (b'caf\xe9\n', r'not UTF-8 text \(byte 3\)'),
         (None, 'No such file'),
