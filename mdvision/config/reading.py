@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from mdvision.errors import UserError, did_you_mean
 from mdvision.findings import Finding, report
+from mdvision.text import shortlist
 
 from .keys import TOP_LEVEL_KEYS
 from .values import check_values
@@ -71,11 +72,11 @@ def load_config(path: str) -> Config:
     """
     file = Path(path)
     if not file.is_file():
-        known = sorted(str(p) for p in Path('configs').rglob('*.py') if p.parts[1] != '_base_')
+        known = sorted(p.as_posix() for p in Path('configs').rglob('*.py') if '_base_' not in p.parts)
         hint = did_you_mean(str(file), known)
         raise UserError(
             f'Config file {path} does not exist (looked in {Path.cwd()}).'
-            + (hint or (f' There are: {", ".join(known)}.' if known else ' Run from the project root.'))
+            + (hint or (f' There are: {shortlist(known, 8)}.' if known else ' Run from the project root.'))
         )
     files = read_files(file)
     try:

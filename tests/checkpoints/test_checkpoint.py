@@ -370,7 +370,10 @@ def test_a_partial_match_is_loaded_when_allowed():
     )
     assert torch.equal(model[0].weight, state['0.weight'])
     del state['1.bias']
-    for name, end in (('0.bias', '0.bias, 1.bias, 2.bias'), ('1.weight', '0.bias, 1.weight, 1.bias, and 1 more')):
+    for name, end in (
+        ('0.bias', '0.bias, 1.bias, 2.bias'),
+        ('1.weight', '0.bias, 1.weight, 1.bias, and 1 more'),
+    ):
         del state[name]
         line = load_weights(net(), dict(state_dict=state), 'x', min_match=0.5)
         assert line.endswith(f'these keep their initial values: {end}')
