@@ -95,7 +95,10 @@ def test_the_name_of_a_damaged_member_is_printable(path):
 @pytest.mark.fault('6.11')
 def test_a_bare_state_dict_is_read(path):
     torch.save(net().state_dict(), path)
-    assert set(read_checkpoint(str(path))['state_dict']) == set(net().state_dict())
+    checkpoint = read_checkpoint(str(path))
+    assert checkpoint.pop('meta') == {}
+    assert set(checkpoint.pop('state_dict')) == set(net().state_dict())
+    assert not checkpoint
 
 
 def test_code_in_a_checkpoint_is_not_run(path, monkeypatch):
@@ -108,6 +111,8 @@ def test_code_in_a_checkpoint_is_not_run(path, monkeypatch):
 
 @pytest.mark.fault('6.10')
 def test_a_missing_file_lists_its_neighbours(path):
+    with pytest.raises(UserError, match=r'epoch_1\.pth does not exist\.$'):
+        read_checkpoint(str(path))
     torch.save(net().state_dict(), path)
     with pytest.raises(UserError, match=r'epoch_2\.pth does not exist\. .* holds: epoch_1\.pth'):
         read_checkpoint(str(path.parent / 'epoch_2.pth'))
