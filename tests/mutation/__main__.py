@@ -93,6 +93,7 @@ def _mutate(files: str, tests: str, which: str) -> tuple[dict[str, int], list[di
         also_copy=[path.name for path in ROOT.iterdir() if path.name[0] != '.' and path.name != 'mdvision'],
         pytest_add_cli_args_test_selection=[f'tests/{test}' for test in tests.split()],
         pytest_add_cli_args=['-p', 'no:cacheprovider', '-p', 'tests.mutation.quickest_first'],
+        process_isolation=['forkserver'],  # what earlier tests leave behind does not reach a mutant
         # A mutant that hangs is noticed after this many times what its tests take, and these seconds.
         timeout_multiplier=['3'],
         timeout_constant=['10'],
@@ -100,12 +101,12 @@ def _mutate(files: str, tests: str, which: str) -> tuple[dict[str, int], list[di
     with tempfile.TemporaryDirectory(prefix='mdvision_mutation_') as folder:
         archive = subprocess.run(['git', 'archive', 'HEAD'], cwd=ROOT, check=True, capture_output=True).stdout
         subprocess.run(['tar', '-x', '-C', folder], input=archive, check=True)
-        lines = [f'{key}=\n    ' + '\n    '.join(values) for key, values in settings.items()]
+        lines = [f'{key} = ' + '\n    '.join(values) for key, values in settings.items()]
         (Path(folder) / 'setup.cfg').write_text('\n'.join(['[mutmut]', *lines, '']), encoding='utf-8')
 
         def mutmut(*command: str) -> str:
             run = [sys.executable, '-m', 'mutmut', *command]
-            return subprocess.run(run, cwd=folder, text=True, stdout=subprocess.PIPE).stdout
+            return subprocess.run(run, cwd=folder, text=True, check=True, stdout=subprocess.PIPE).stdout
 
         patterns = [f'*__mutmut_{ending}' for ending in which.split()] if which != '*' else []
         mutmut('run', '--max-children', '2', *patterns)
@@ -151,7 +152,7 @@ def _write(name: str, rows: list[dict[str, str]]) -> None:
         survivors=['target', 'function', 'before', 'after', 'why'],
     )
     with (HERE / name).open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, columns[Path(name).stem])
+        writer = csv.DictWriter(file, columns[Path(name).stem], lineterminator='\n')
         writer.writeheader()
         writer.writerows(rows)
 
