@@ -1,14 +1,14 @@
-# make demo   train, evaluate and look at a small detector; needs no data
-# make test   the whole test suite
-# make test-fuzz     damaged files by the hundred
-# make test-faults   damaged files by the hundred, trainings killed and resumed by the dozen
-# make lint   style
-# Both set up .venv first; PYTHON=python3.12 makes it from another interpreter.
+# make demo          train and evaluate a small detector and plot the results; needs no data
+# make test          the whole test suite
+# make test-fuzz     hundreds of damaged files
+# make test-faults   hundreds of damaged files, dozens of runs killed and resumed
+# make lint          style
+# Each sets up .venv first; PYTHON=python3.12 creates it with another interpreter.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What the environment was made from: when these change, it is made up to date.
+# The environment is updated when one of these changes.
 INPUTS := requirements/lock.txt setup.py mdvision/version.py
 DEMO := configs/emanet/faster_rcnn_minivoc.py
 SEED ?= 0
@@ -17,7 +17,7 @@ SEED ?= 0
 
 setup: $(VENV)/.complete
 
-# The stamp is written last, so a set-up that broke off is begun anew.
+# The stamp is written last, so an interrupted setup starts over.
 $(VENV)/.complete: $(INPUTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mdvision needs Python 3.10 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
 	@rm -f $@
@@ -30,7 +30,7 @@ $(VENV)/.complete: $(INPUTS)
 demo: setup
 	$(BIN)/python tools/train.py $(DEMO) --seed $(SEED)
 
-# One process a core, one thread each: more of either than cores is slower by far.
+# One process per core, one thread per process: oversubscribing the cores is much slower.
 test: setup
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
