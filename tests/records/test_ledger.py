@@ -63,7 +63,7 @@ def test_what_was_not_run_has_an_estimate_or_a_reason(configs):
     assert '| 95.0 | not run | - | [`python tools/train.py configs/family/net_finetune_cifar10.py`]' in page
     assert '| 91.0 | not run | needs about 150 GPU hours (estimate) | [`python' in page
     assert '| 70.0 | not run: no config yet | - | - |' in page
-    assert '| 99.0 | not possible: the data are not public | - | - |' in page
+    assert '| 99.0 | not possible: the data is not public | - | - |' in page
 
 
 def test_options_that_change_nothing_do_not_count_as_another_recipe():
