@@ -1,6 +1,6 @@
-"""The table of known faults in tests/README.md, made from what the marked tests gave.
+"""Write the table of known faults in tests/README.md from the results of the marked tests.
 
-A test marked ``@pytest.mark.fault('1.17', 'D13')`` shows that these rows of faults.csv are mended. ``make
+A test marked ``@pytest.mark.fault('1.17', 'D13')`` shows that these rows of faults.csv are fixed. ``make
 fault-table`` runs the suite and writes the table; test_fault_table.py keeps it complete.
 """
 
@@ -24,18 +24,18 @@ _MARKED = pytest.StashKey[dict[str, set[str]]]()
 
 
 def read_faults() -> list[dict[str, str]]:
-    """Rows with ``id``, ``fault`` and ``why_not``, the reason why a row cannot be mended in mdvision."""
+    """Read rows of ``id``, ``fault`` and ``why_not``, the reason why mdvision cannot fix a fault."""
     with FAULTS.open(newline='', encoding='utf-8') as file:
         return list(csv.DictReader(file))
 
 
 def marked_tests(config: pytest.Config) -> dict[str, set[str]]:
-    """The tests that bear the mark of each row, such as ``engine/test_x.py::test_y``, of those collected."""
+    """Return the collected tests that carry the mark of each row, such as ``engine/test_x.py::test_y``."""
     return config.stash[_MARKED]
 
 
 def written_table() -> dict[str, tuple[set[str], str]]:
-    """What README.md says: for each row its tests and what they gave."""
+    """Read the table in README.md: each row's tests and their results."""
     rows = {}
     for line in README.read_text(encoding='utf-8').splitlines():
         cells = [cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]]
@@ -45,7 +45,7 @@ def written_table() -> dict[str, tuple[set[str], str]]:
 
 
 class FaultTable:
-    """Plugin that collects the marks; with ``--fault-table`` it writes what the marked tests gave."""
+    """Collect the marks and, with ``--fault-table``, write the results of the marked tests."""
 
     def __init__(self, config: pytest.Config):
         config.stash[_MARKED] = collections.defaultdict(set)
@@ -89,7 +89,7 @@ def _write(results: dict[str, collections.Counter], marked: dict[str, set[str]])
         if left := set(tests) - {name for name, _ in given}:
             result.append(f'{len(left)} in `make test-faults`')
         if row['why_not']:
-            result.append(f'not mended here: {row["why_not"]}')
+            result.append(f'not fixed here: {row["why_not"]}')
         names = ', '.join(f'`{name}`' for name in tests)
         cells = [row['id'], row['fault'], names or '-', '; '.join(result) or '**open**']
         lines.append('| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |')

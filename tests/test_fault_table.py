@@ -1,4 +1,4 @@
-"""The table of faults is complete: every row has a test that shows it mended, or the reason why it is not."""
+"""The table of faults is complete: every row has a test that shows it fixed, or the reason why it is not."""
 
 import pytest
 
