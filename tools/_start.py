@@ -1,4 +1,4 @@
-"""What every tool begins with. Standard library only: the device is chosen before torch is imported."""
+"""The start of every tool. Standard library only: the device is chosen before torch is imported."""
 
 import argparse
 import importlib
@@ -14,13 +14,13 @@ def start(command: str) -> None:
     """Run a command of ``mdvision.commands`` with the arguments of this process."""
     use_utf8()
     choose_device(sys.argv[1:])
-    # The clone's own code, even where another mdvision is installed.
+    # Use this checkout, even if another mdvision is installed.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     sys.exit(importlib.import_module(f'mdvision.commands.{command}').main())
 
 
 def choose_device(argv: list[str]) -> None:
-    """Make only the device visible that ``--device`` names: the upstream libraries would pick another.
+    """Make only the device given by ``--device`` visible, so that the upstream libraries cannot pick another.
 
     mmengine looks for GPUs when it is imported, so this comes first.
     """
@@ -30,7 +30,7 @@ def choose_device(argv: list[str]) -> None:
     if device == 'cpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = ''
     elif match := re.fullmatch(r'cuda:(\d+)', device):
-        # Counted within what a scheduler has already given to this job.
+        # The index counts within the devices that a scheduler has assigned to this job.
         visible = [d for d in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if d]
         index = int(match[1])
         if visible and index >= len(visible):
@@ -41,10 +41,10 @@ def choose_device(argv: list[str]) -> None:
 
 
 def use_utf8() -> None:
-    """Begin anew with file names in UTF-8, where a locale such as C has them in another encoding.
+    """Restart Python in UTF-8 mode if the locale, such as C, has another file-name encoding.
 
-    The files of a run have their names from the user, and the upstream libraries and TensorBoard read and
-    write them as UTF-8.
+    Users choose the file names of a run, and the upstream libraries and TensorBoard read and write them as
+    UTF-8.
     """
     if sys.getfilesystemencoding().lower() != 'utf-8':
         os.execv(sys.executable, [sys.executable, '-X', 'utf8', *sys.argv])

@@ -1,4 +1,4 @@
-"""Look at a training before it is started: config, data, model, run, and a few real steps."""
+"""Check a training run before it starts: config, data, model, run, and a few real steps."""
 
 from _start import start
 

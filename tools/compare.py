@@ -1,4 +1,4 @@
-"""Train several variants with the same seeds, and say which differences can be told from chance."""
+"""Train several variants with the same seeds and report which differences are statistically distinguishable."""
 
 from _start import start
 

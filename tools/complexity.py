@@ -1,4 +1,4 @@
-"""Count the parameters, multiply-adds, activations and training memory of a model."""
+"""Count the parameters, multiply-adds (GFLOPs/MACs), activations and training memory of a model."""
 
 from _start import start
 

@@ -1,4 +1,4 @@
-"""Convert a checkpoint of the authors, or of torchvision, into ours."""
+"""Convert a checkpoint of the authors, or of torchvision, to mdvision's format."""
 
 from _start import start
 

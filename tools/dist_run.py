@@ -1,7 +1,7 @@
-"""What dist_train.sh and dist_test.sh share: TOOL PROCESSES [arguments of the tool].
+"""Run a tool in several processes, for dist_train.sh and dist_test.sh: TOOL PROCESSES [arguments].
 
-Starts the processes of this machine with the variables that torchrun sets, hands signals on to them, and
-names the one that ended first and why. Standard library only, so that it starts at once.
+Start the processes of this machine with the variables that torchrun sets, forward signals to them, and
+report which one ended first and why. Standard library only, so that it starts quickly.
 """
 
 import contextlib
@@ -19,16 +19,16 @@ __all__ = ['Processes', 'main']
 SIGNALS = tuple(
     getattr(signal, name) for name in ('SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1') if hasattr(signal, name)
 )
-# After one process has failed: for the others to say what they see, then to end on SIGTERM.
+# After one process fails: time for the others to report what they see, then to end on SIGTERM.
 GRACE = 10.0
 
 
 class Processes:
-    """The processes of one training on this machine.
+    """The processes of one run on this machine.
 
     Args:
-        command: of each.
-        environments: the variables of each; ``RANK`` names it.
+        command: the command of every process.
+        environments: one set of variables per process; ``RANK`` names it.
     """
 
     def __init__(self, command: list[str], environments: list[dict[str, str]]):
@@ -44,9 +44,10 @@ class Processes:
                 process.send_signal(number)
 
     def wait(self) -> tuple[str, int] | None:
-        """Wait for all; the name and status of the first that did not succeed, or None.
+        """Wait for all processes; return the name and status of the first that failed, or None.
 
-        When one has failed the others cannot go on. One that was told to stop has seen to the others.
+        After a failure the others cannot continue. A process stopped by a signal has already notified the
+        others.
         """
         first, deadline, last_means = None, float('inf'), signal.SIGTERM
         while any(process.poll() is None for process in self._running):
@@ -58,7 +59,7 @@ class Processes:
                     self.send(signal.SIGTERM)
             if time.monotonic() > deadline:
                 self.send(last_means)
-                if hasattr(signal, 'SIGCONT'):  # a stopped one would hear nothing
+                if hasattr(signal, 'SIGCONT'):  # a suspended process would not react
                     self.send(signal.SIGCONT)
                 last_means, deadline = getattr(signal, 'SIGKILL', last_means), time.monotonic() + GRACE
             time.sleep(0.05)
@@ -68,7 +69,7 @@ class Processes:
 
     def _failed(self) -> tuple[str, int] | None:
         ended = [(name, process.poll()) for name, process in zip(self.names, self._running, strict=True)]
-        # One that was killed (a negative status) makes others fail, and not the other way round.
+        # A killed process (negative status) makes others fail, not the other way round.
         return min(((name, status) for name, status in ended if status), key=lambda one: one[1], default=None)
 
 
@@ -86,12 +87,12 @@ def _say(ended: tuple[str, int], count: int) -> None:
             how += ', as the system does when memory runs out'
     advice = ' Continue with --resume.' if 'train.py' in sys.argv else ''
     others = ' The others end with it.' if count > 1 else ''
-    with contextlib.suppress(OSError):  # nobody reads it any more
+    with contextlib.suppress(OSError):  # nobody reads the console any more
         print(f'\nError: process {name} {how}.{others}{advice}', file=sys.stderr, flush=True)
 
 
 def _end_with_parent(parent: int):
-    """What a child does first on Linux: have SIGTERM sent to itself when this process is killed."""
+    """Return what a child runs first on Linux: request SIGTERM for itself when this process is killed."""
     if sys.platform != 'linux':
         return None
     libc = ctypes.CDLL(None)
@@ -117,7 +118,7 @@ def _number(text: str, name: str, least: int) -> int:
 
 
 def environments(processes: int) -> list[dict[str, str]]:
-    """The variables of each process of this machine; NNODES, NODE_RANK, MASTER_ADDR, PORT say which it is."""
+    """Return the variables of each process here, from NNODES, NODE_RANK, MASTER_ADDR and PORT."""
     nodes = _number(os.environ.get('NNODES', '1'), 'NNODES', 1)
     node = _number(os.environ.get('NODE_RANK', '0'), 'NODE_RANK', 0)
     # Every machine must use the same port.
@@ -129,10 +130,10 @@ def environments(processes: int) -> list[dict[str, str]]:
         MASTER_ADDR=os.environ.get('MASTER_ADDR', '127.0.0.1'),
         MASTER_PORT=port,
     )
-    # torch and mmengine would each print a warning about these; train.py chooses the threads itself.
+    # torch and mmengine would each warn about these; train.py sets the number of threads itself.
     shared.setdefault('OMP_NUM_THREADS', '1')
     shared.setdefault('MKL_NUM_THREADS', '1')
-    # When a process is gone, torch prints the C++ frames of each answer that does not come.
+    # When a process is gone, torch prints C++ stack frames for each missing reply.
     shared.setdefault('TORCH_CPP_LOG_LEVEL', 'ERROR')
     return [
         dict(shared, RANK=str(node * processes + local), LOCAL_RANK=str(local)) for local in range(processes)
@@ -140,12 +141,12 @@ def environments(processes: int) -> list[dict[str, str]]:
 
 
 def main(argv: list[str]) -> int:
-    """Run the tool in its processes; returns the exit status."""
+    """Run the tool in several processes and return the exit status."""
     tool, count, *arguments = argv
     count = _number(count, 'PROCESSES', 1)
     command = [sys.executable, str(Path(__file__).parent / tool), *arguments, '--launcher', 'pytorch']
     received = []
-    for number in SIGNALS:  # before there is a process that could miss one
+    for number in SIGNALS:  # before any process exists that could miss one
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda number, frame: received.append(number) or hand_on(number))
     processes = None

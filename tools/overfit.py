@@ -1,4 +1,4 @@
-"""The learning test of detectors: eight drawn images, until they are learnt; fails if they are not."""
+"""Overfitting sanity check: train detectors on eight synthetic images until they are memorized."""
 
 from _start import start
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train on a Slurm cluster, one task a GPU.
+# Train on a Slurm cluster, one task per GPU.
 #   [GPUS=8] [GPUS_PER_NODE=8] [CPUS_PER_TASK=5] [SRUN_ARGS="..."] \
 #       tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of train.py]
 set -euo pipefail
@@ -10,7 +10,7 @@ fi
 partition="$1" job_name="$2" config="$3" work_dir="$4"
 gpus="${GPUS:-8}" per_node="${GPUS_PER_NODE:-8}"
 [ "$gpus" -lt "$per_node" ] && per_node="$gpus"
-# shellcheck disable=SC2086  # SRUN_ARGS is several words on purpose
+# shellcheck disable=SC2086  # SRUN_ARGS is meant to split into words
 exec srun -p "$partition" \
     --job-name="$job_name" \
     --gres="gpu:$per_node" \

@@ -15,7 +15,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """What train, test and check have in common."""
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints (work_dirs/CONFIG)')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/CONFIG)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -24,33 +24,33 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='override keys of the config, for example train_dataloader.batch_size=4',
     )
     parser.add_argument(
-        '--device', default='auto', help="'auto' (a GPU if there is one), 'cpu', 'cuda' or 'cuda:1'"
+        '--device', default='auto', help="'auto' (the GPU if there is one), 'cpu', 'cuda' or 'cuda:1'"
     )
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher'
     )
     parser.add_argument(
-        '--threads', type=at_least(1), help='CPU threads of each process (chosen by the cores)'
+        '--threads', type=at_least(1), help='CPU threads per process (default: from the number of cores)'
     )
     parser.add_argument(
-        '--workers', type=at_least(0), help='data workers of each process (chosen by the cores)'
+        '--workers', type=at_least(0), help='data workers per process (default: from the number of cores)'
     )
     parser.add_argument(
         '--allow-partial', action='store_true', help='accept a checkpoint that matches only in part'
     )
-    parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
+    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
     # torch.distributed.launch passes this one; torchrun sets LOCAL_RANK.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """What train.py and check.py have beyond the common ones."""
+    """Add the arguments that train.py and check.py have beyond the common ones."""
     parser.add_argument(
         '--amp',
         nargs='?',
         const='fp16',
         choices=['fp16', 'bf16'],
-        help='mixed precision: fp16 (the default; GPU) or bf16 (GPU or CPU)',
+        help='mixed precision: fp16 (default; GPU only) or bf16 (GPU or CPU)',
     )
     parser.add_argument(
         '--ema',
@@ -58,24 +58,24 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         const=0.0002,
         type=float,
         metavar='MOMENTUM',
-        help='evaluate and save a moving average of the weights (momentum 0.0002)',
+        help='evaluate and save an exponential moving average of the weights (default momentum: 0.0002)',
     )
     parser.add_argument(
         '--backbone-from',
         metavar='CHECKPOINT',
-        help="start the backbone with another training's, such as a detector's with a classifier's",
+        help="initialize the backbone from another run, for example a detector's from a classifier's",
     )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate with the real batch even where auto_scale_lr.enable=False '
-        '(otherwise that is the default)',
+        help='scale the learning rate with the effective batch size even if auto_scale_lr.enable=False '
+        '(otherwise scaling is the default)',
     )
-    parser.add_argument('--seed', type=int, help='random seed (randomness.seed of the config)')
+    parser.add_argument('--seed', type=int, help='random seed (default: randomness.seed of the config)')
 
 
 def at_least(least: int):
-    """The type of an argument that is a number of ``least`` or more."""
+    """Return the type of an argument that is an integer of at least ``least``."""
 
     def number(text: str) -> int:
         value = int(text)
@@ -88,11 +88,11 @@ def at_least(least: int):
 
 
 def keep_config(argv: list[str], **defaults: str) -> list[str]:
-    """The arguments with ``--amp CONFIG`` as ``--amp=DEFAULT CONFIG``, so that no switch swallows the config.
+    """Turn ``--amp CONFIG`` into ``--amp=DEFAULT CONFIG``, so that no option swallows the config.
 
     Args:
         argv: the arguments.
-        defaults: of the switches that may stand without a value.
+        defaults: defaults of the options whose value may be omitted.
     """
     argv = list(argv)
     for index, (word, following) in enumerate(itertools.pairwise(argv)):

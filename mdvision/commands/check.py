@@ -1,4 +1,4 @@
-"""Look at a training before it is started: config, data, model, run, and a few real steps.
+"""Check a training run before it starts: config, data, model, run, and a few real steps.
 
 python tools/check.py configs/emanet/faster_rcnn_minivoc.py
 """
@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The arguments of ``argv``, by default those of this process."""
     parser = argument_parser(__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--quick', action='store_true', help='without the memory and the real steps')
+    parser.add_argument('--quick', action='store_true', help='skip the memory estimate and the real steps')
     parser.add_argument('--json', action='store_true', help='print the findings as JSON')
     add_training_arguments(parser)
     add_common_arguments(parser)

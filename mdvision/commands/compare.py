@@ -1,9 +1,9 @@
-"""Train several variants with the same seeds, and say which differences can be told from chance.
+"""Train several variants with the same seeds and report which differences are statistically distinguishable.
 
 python tools/compare.py configs/a.py configs/b.py --seeds 3
 python tools/compare.py configs/a.py --vary model.backbone.attention "dict(type='CBAM')" None --budget 30m
 
-Finished runs are kept: the same command again continues where it stopped.
+Finished runs are kept: running the same command again resumes where it stopped.
 """
 
 import argparse
@@ -49,18 +49,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--names', nargs='+', metavar='NAME', help='names of the variants in the tables')
     parser.add_argument(
-        '--seeds', nargs='+', default=['3'], metavar='N', help='how many, or the seeds themselves (3)'
+        '--seeds',
+        nargs='+',
+        default=['3'],
+        metavar='N',
+        help='the number of seeds, or the seeds themselves (default: 3)',
     )
-    parser.add_argument('--metric', help='metric to compare by, such as accuracy/top1')
-    parser.add_argument('--lower-is-better', action='store_true', help='for a metric like an error')
+    parser.add_argument('--metric', help='metric to compare, such as accuracy/top1')
+    parser.add_argument('--lower-is-better', action='store_true', help='for metrics such as an error')
     parser.add_argument(
-        '--select', choices=['last', 'best'], default='last', help='which validation of a run counts'
+        '--select', choices=['last', 'best'], default='last', help='which validation of a run to compare'
     )
-    parser.add_argument('--budget', metavar='TIME', help='choose the epochs for this time: 45m, 2h, 1h30m')
-    parser.add_argument('--work-dir', help='folder of the comparison (work_dirs/compare_CONFIG)')
-    parser.add_argument('--jobs', type=at_least(1), help='trainings at a time (one, or one for each GPU)')
-    parser.add_argument('--redo', action='store_true', help='set runs with other settings aside')
-    parser.add_argument('--no-speed', action='store_true', help='measure no speed at the end')
+    parser.add_argument(
+        '--budget', metavar='TIME', help='choose the number of epochs to fit this time: 45m, 2h, 1h30m'
+    )
+    parser.add_argument('--work-dir', help='folder of the comparison (default: work_dirs/compare_CONFIG)')
+    parser.add_argument('--jobs', type=at_least(1), help='runs at a time (default: one, or one per GPU)')
+    parser.add_argument(
+        '--redo', action='store_true', help='set aside runs with other settings and train again'
+    )
+    parser.add_argument('--no-speed', action='store_true', help='do not measure speed at the end')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override keys of all configs'
     )
@@ -71,12 +79,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--device', default='auto', help="'auto' (GPUs if there are any), 'cpu', 'cuda' or 'cuda:1'"
     )
     parser.add_argument(
-        '--threads', type=at_least(1), help='CPU threads of each training (chosen by the cores)'
+        '--threads', type=at_least(1), help='CPU threads per run (default: from the number of cores)'
     )
     parser.add_argument(
-        '--workers', type=at_least(0), help='data workers of each training (chosen by the cores)'
+        '--workers', type=at_least(0), help='data workers per run (default: from the number of cores)'
     )
-    parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
+    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
     args = parser.parse_args(keep_config(sys.argv[1:] if argv is None else argv, amp='fp16'))
     args.trainer = [sys.executable, str(_TRAINER)]
     return args

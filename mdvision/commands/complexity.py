@@ -1,4 +1,4 @@
-"""Count the parameters, multiply-adds, activations and training memory of a model.
+"""Count the parameters, multiply-adds (GFLOPs/MACs), activations and training memory of a model.
 
 python tools/complexity.py emanet50_cifar
 python tools/complexity.py configs/emanet/faster_rcnn_voc.py
@@ -25,18 +25,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The arguments of ``argv``, by default those of this process."""
     parser = argument_parser(__doc__)
     parser.add_argument('model', help='name of a model (mdvision.list_models()) or config file')
-    parser.add_argument(
-        '--size', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='size of the image in pixels'
-    )
+    parser.add_argument('--size', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='image size in pixels')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='override keys of the config, for a name arguments of its backbone',
+        help='override keys of the config or, for a model name, arguments of its backbone',
     )
     parser.add_argument('--json', action='store_true', help='print exact numbers as JSON')
-    parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
+    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
     args = parser.parse_args(argv)
     if args.size and min(args.size) < 1:
         parser.error(f'--size: expected two positive numbers of pixels, got {args.size[0]} {args.size[1]}')

@@ -1,4 +1,4 @@
-"""Convert a checkpoint of the authors, or of torchvision, into ours.
+"""Convert a checkpoint of the authors, or of torchvision, to mdvision's format.
 
 python tools/convert_weights.py emanet50_cifar authors.pth emanet50_cifar.pth
 python tools/convert_weights.py dems_vit_tiny a.pth b.pth --cfg-options image_size=256 patch_size=16
@@ -33,23 +33,23 @@ _MIN_SHARE = 0.9
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The arguments of ``argv``, by default those of this process."""
     parser = argument_parser(__doc__)
-    parser.add_argument('name', help='the model, for example emanet50_cifar')
-    parser.add_argument('source_path', metavar='src', help='checkpoint to read; no code in it is run')
+    parser.add_argument('name', help='name of the model, for example emanet50_cifar')
+    parser.add_argument('source_path', metavar='src', help='checkpoint to read; code in it is never executed')
     parser.add_argument('target_path', metavar='dst', help='file to write')
     parser.add_argument(
-        '--source', default='authors', choices=['authors', 'torchvision'], help='whose format it has'
+        '--source', default='authors', choices=['authors', 'torchvision'], help='format of the checkpoint'
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='arguments of the backbone that differ from the name, such as width_mult=0.5',
+        help='arguments of the backbone that differ from the named model, such as width_mult=0.5',
     )
     parser.add_argument(
         '--allow-partial', action='store_true', help='accept a checkpoint that matches only in part'
     )
-    parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
+    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""The learning test of detectors: eight drawn images, until they are learnt; fails if they are not.
+"""Overfitting sanity check: train detectors on eight synthetic images until they are memorized.
 
 python tools/overfit.py configs/emanet/faster_rcnn_voc.py --small
 """
@@ -29,18 +29,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argument_parser(__doc__)
     parser.add_argument('config', nargs='+', help='config files of detectors')
     parser.add_argument(
-        '--small', action='store_true', help='with widths and sizes cut, for a CPU: a minute or two each'
+        '--small', action='store_true', help='reduce widths and sizes, for a CPU: a minute or two per config'
     )
-    parser.add_argument('--minutes', type=float, default=10, help='for each config (10)')
-    parser.add_argument('--lr', type=float, default=1e-3, help='rate of AdamW (0.001)')
-    parser.add_argument('--seed', type=int, default=0, help='of weights, sampling and images (0)')
-    parser.add_argument('--csv', metavar='FILE', help='append what came out to this table')
+    parser.add_argument('--minutes', type=float, default=10, help='time limit per config (default: 10)')
+    parser.add_argument('--lr', type=float, default=1e-3, help='learning rate of AdamW (default: 0.001)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed of weights, sampling and images (default: 0)'
+    )
+    parser.add_argument('--csv', metavar='FILE', help='append the results to this table')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override keys of all configs'
     )
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda' or 'cuda:1'")
-    parser.add_argument('--threads', type=at_least(1), help='CPU threads (chosen by torch)')
-    parser.add_argument('--debug', action='store_true', help='show the whole traceback of an error')
+    parser.add_argument('--threads', type=at_least(1), help='CPU threads (default: chosen by torch)')
+    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
     return parser.parse_args(argv)
 
 

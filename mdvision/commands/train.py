@@ -52,12 +52,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='continue from a checkpoint, by default from the newest one of the work dir',
+        help='resume from a checkpoint (default: the newest one in the work directory)',
     )
     parser.add_argument(
         '--dry-run',
         action='store_true',
-        help='only try it: three iterations, validation, checkpoint and resumption in a temporary folder',
+        help='only try three iterations, validation, checkpoint and resumption, in a temporary folder',
     )
     add_training_arguments(parser)
     add_common_arguments(parser)
