@@ -1,7 +1,8 @@
 """CIFAR-10 and CIFAR-100 from the published Python batches, and a CIFAR-10 whose images are JPEG files.
 
-The batches are pickles. They are read by an unpickler that knows nothing but numpy arrays, so a file from
-elsewhere cannot run code, and their structure is checked each time; the checksums only with ``check_md5``.
+The batches are pickles. They are read by an unpickler that knows only numpy arrays, so a file from an
+untrusted source cannot run code. Their structure is checked every time, their checksums only with
+``check_md5``.
 """
 
 import hashlib
@@ -20,14 +21,16 @@ from .public_data import ArrayDataset, missing_data
 
 __all__ = ['CIFAR10', 'CIFAR10JPEG', 'CIFAR100']
 
-_LAYERS = 3 * 32 * 32  # a row of a batch: the red, the green, the blue plane
+_LAYERS = 3 * 32 * 32  # one row of a batch: the red, green and blue plane
 
 
 class CIFAR10(ArrayDataset):
-    """50,000 + 10,000 RGB images of 32 x 32 in ten classes; for the other arguments see ``ArrayDataset``.
+    """CIFAR-10: 50,000 + 10,000 RGB images of 32 x 32 in ten classes.
 
-    ``data_root`` holds the folder of batches, or is it. ``check_md5=True`` compares every file with the
-    published checksum (half a second; the images are taken as they are otherwise).
+    Args:
+        *args: see :class:`ArrayDataset`. ``data_root`` is the folder of batches, or contains it.
+        check_md5: compare every file with its published checksum (takes half a second).
+        **kwargs: see :class:`ArrayDataset`.
     """
 
     METAINFO = {'classes': hosts.CIFAR10.METAINFO['classes'], 'dataset_type': 'cifar10'}
@@ -39,7 +42,11 @@ class CIFAR10(ArrayDataset):
         super().__init__(*args, **kwargs)
 
     def read(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, 32, 32, 3) and labels (n,) of the training or the test batches. Raises UserError."""
+        """Read the images (n, 32, 32, 3) and labels (n,) of the training or test batches.
+
+        Raises:
+            UserError: a file is missing, damaged or belongs to another data set.
+        """
         images, labels = [], []
         for path, md5 in self._find(train):
             batch_images, batch_labels = self._read_batch(path, md5)
@@ -77,7 +84,7 @@ class CIFAR10(ArrayDataset):
             batch = _ArraysOnly(io.BytesIO(data), encoding='latin1').load()
         except UserError:
             raise
-        except Exception as error:  # a garbled pickle raises almost anything
+        except Exception as error:  # a corrupt pickle raises almost anything
             raise UserError(f'{path} cannot be read ({type(error).__name__}: {error}). {again}') from error
         images = batch.get('data') if isinstance(batch, dict) else None
         labels = batch.get(self.labels_key) if isinstance(batch, dict) else None
@@ -99,7 +106,7 @@ class CIFAR10(ArrayDataset):
 
 
 class CIFAR100(CIFAR10):
-    """50,000 + 10,000 RGB images of 32 x 32 in a hundred classes (the fine labels)."""
+    """CIFAR-100: 50,000 + 10,000 RGB images of 32 x 32 in a hundred classes (the fine labels)."""
 
     METAINFO = {'classes': hosts.CIFAR100.METAINFO['classes'], 'dataset_type': 'cifar100'}
     host = hosts.CIFAR100
@@ -107,17 +114,21 @@ class CIFAR100(CIFAR10):
 
 
 class CIFAR10JPEG(ArrayDataset):
-    """CIFAR-10 with every image compressed anew as JPEG, so accuracies are not those of CIFAR-10.
+    """CIFAR-10 with every image recompressed as JPEG, so its accuracies are not those of CIFAR-10.
 
-    ``data_root`` holds ``train.npz`` and ``test.npz`` with ``jpeg`` (the bytes of all files, one after the
-    other), ``offsets`` (n + 1, where they begin), ``labels`` (n) and ``classes``. The images are decoded
-    when they are asked for, to RGB as CIFAR-10's.
+    ``data_root`` holds ``train.npz`` and ``test.npz`` with ``jpeg`` (the bytes of all files, concatenated),
+    ``offsets`` (n + 1, where each begins), ``labels`` (n) and ``classes``. Images are decoded on access, to
+    RGB like CIFAR-10's.
     """
 
     METAINFO = {'classes': hosts.CIFAR10.METAINFO['classes'], 'dataset_type': 'cifar10-jpeg'}
 
     def read(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
-        """The offsets of the images, whose bytes stay packed, and their labels. Raises UserError."""
+        """Read the offsets of the images, whose bytes stay compressed, and their labels.
+
+        Raises:
+            UserError: a file is missing, damaged or inconsistent.
+        """
         path = self.root / f'{"train" if train else "test"}.npz'
         if not path.is_file():
             raise missing_data(
@@ -152,7 +163,7 @@ class CIFAR10JPEG(ArrayDataset):
         return offsets, labels
 
     def pixels(self, row: int) -> np.ndarray:
-        """One image, decoded."""
+        """Decode one image."""
         start, end = self._images[row], self._images[row + 1]
         image = cv2.imdecode(self._jpeg[start:end], cv2.IMREAD_COLOR)
         if image is None:
@@ -163,7 +174,7 @@ class CIFAR10JPEG(ArrayDataset):
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Knows what a batch is made of, and no other class or function."""
+    """Unpickle only what a batch consists of, and no other class or function."""
 
     _known = {
         ('numpy', 'ndarray'): np.ndarray,

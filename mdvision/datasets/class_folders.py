@@ -1,4 +1,4 @@
-"""Folders of classes with pictures in them: finding the pictures, and pictures that two splits share."""
+"""Class folders of images: listing the images, and finding images that two splits share."""
 
 import hashlib
 import os
@@ -15,13 +15,13 @@ ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.
 
 
 def class_names(folder: Path) -> list[str]:
-    """The folders in ``folder``, sorted; those whose name begins with a dot belong to tools."""
+    """Return the sorted subfolders of ``folder``, without hidden ones, which belong to tools."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.'))
 
 
 def image_files(folder: Path, prefix: str = '') -> tuple[list[str], list[str]]:
-    """The pictures below ``folder`` by their endings, and all other files, as sorted relative paths."""
+    """Return the images below ``folder`` (by extension) and all other files, as sorted relative paths."""
     images, others = [], []
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
@@ -40,7 +40,7 @@ def image_files(folder: Path, prefix: str = '') -> tuple[list[str], list[str]]:
 
 
 def compare_classes(expected: Sequence[str], found: Sequence[str], where: str, source: str) -> list[str]:
-    """A line for each way in which the class folders of ``where`` differ from the expected classes."""
+    """Return one line per difference between the class folders of ``where`` and the expected classes."""
     missing = [name for name in expected if name not in set(found)]
     extra = [name for name in found if name not in set(expected)]
     lines = []
@@ -52,15 +52,15 @@ def compare_classes(expected: Sequence[str], found: Sequence[str], where: str, s
 
 
 def read_pairs(path: Path, num_classes: int | None, blank_lines: bool = True) -> list[tuple[str, int]]:
-    """The (file, label) of every line ``file label`` of an annotation file.
+    """Read the ``(file, label)`` pairs of an annotation file with lines ``file label``.
 
     Args:
-        path: of the file.
-        num_classes: None where it is not known.
-        blank_lines: pass over blank lines; False for a file that a host will read, which cannot.
+        path: the annotation file.
+        num_classes: upper bound of the labels; None if unknown.
+        blank_lines: skip blank lines. False for a file that mmpretrain will read, which cannot handle them.
 
     Raises:
-        UserError: with the line that is none.
+        UserError: a line is invalid; the message names it.
     """
     pairs = []
     try:
@@ -85,9 +85,9 @@ def read_pairs(path: Path, num_classes: int | None, blank_lines: bool = True) ->
 
 
 def shared_files(first: Sequence[Path], second: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """The files of ``second`` whose bytes a file of ``first`` has too, as pairs of these two.
+    """Return the files of ``second`` that are identical to a file of ``first``, as pairs of both.
 
-    Only files of equal size and equal middle are read whole.
+    Only files of equal size and equal middle bytes are read completely.
     """
     groups = [(list(first), list(second))]
     for key in (os.path.getsize, _middle, _digest):

@@ -1,8 +1,8 @@
-"""Checks a COCO annotation file as the VOC reader checks its own: names, counts, ids, boxes.
+"""Check a COCO annotation file as strictly as the VOC reader: names, counts, ids, boxes.
 
-MMDetection's reader drops what it does not understand: a class that the file does not have makes every label
-behind it one less, objects of unknown categories and boxes without an area vanish. Nothing is read for it
-here: this looks at the same file first.
+MMDetection's reader drops what it does not understand: a class missing in the file shifts every later label
+by one; objects of unknown categories and zero-area boxes vanish. This check reads the same file first; it
+prepares nothing for that reader.
 """
 
 import json
@@ -22,13 +22,13 @@ NAMED_CLASSES = 10  # in a warning
 
 
 def check_coco_file(path: Path, classes: Sequence[str], whole: bool, need_objects: bool) -> SplitReport:
-    """What is wrong with a COCO file, and its counts.
+    """Check a COCO file and return its problems and counts.
 
     Args:
-        path: of the JSON file.
-        classes: of the data set, in the order of the labels.
-        whole: every category of the file must be a class; else those that are none are a warning.
-        need_objects: a file without any object of the classes is a fault.
+        path: the JSON file.
+        classes: class names of the data set, in label order.
+        whole: every category of the file must be a class; otherwise, additional categories are a warning.
+        need_objects: a file without any object of the classes is an error.
     """
     report = SplitReport(path.name, str(path.parent), 'COCO')
     try:
@@ -57,7 +57,7 @@ def check_coco_file(path: Path, classes: Sequence[str], whole: bool, need_object
 def _check_categories(
     report: SplitReport, categories: list[dict], classes: Sequence[str], whole: bool
 ) -> dict[object, str]:
-    """id -> name of every category; faults where the labels would not be those of ``classes``."""
+    """Return {id: name} of every category; record a fault where labels would not match ``classes``."""
     names = {}
     for index, category in enumerate(categories):
         if not isinstance(category.get('name'), str) or isinstance(category.get('id'), list | dict | None):
@@ -87,7 +87,7 @@ def _check_categories(
 
 
 def _check_images(report: SplitReport, images: list[dict]) -> dict[object, tuple[int, int]]:
-    """id -> (width, height) of every image."""
+    """Return {id: (width, height)} of every image."""
     sizes, files = {}, Counter()
     for index, image in enumerate(images):
         where = f'images[{index}] (id {shorten(str(image.get("id")))})'
@@ -183,10 +183,10 @@ def _is_number(value: object) -> bool:
 
 
 def _judge(report: SplitReport, classes: Sequence[str], whole: bool, need_objects: bool) -> None:
-    """What only the whole file shows."""
+    """Check what only the complete file shows."""
     tiny = report.places('tiny')
     if len(tiny) > max(3, 0.05 * (len(tiny) + report.objects.total())):
-        for where in tiny:  # a few are typing errors; many are fractions of the image
+        for where in tiny:  # a few are typos; many are fractions of the image
             report.fault('normalised', f'{where}: less than a pixel wide or high')
     if not report.objects and need_objects and not report.fault_text():
         report.fault('label', f'no object of classes {tuple(classes)[:NAMED_CLASSES]}: nothing to learn')

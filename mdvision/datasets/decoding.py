@@ -1,9 +1,9 @@
-"""Decoding image files as the loaders do, in processes of their own, to hear what the decoder says of them.
+"""Decode image files as the data loaders do, in child processes, to capture the decoder's messages.
 
-OpenCV gives no picture for some damaged files, and garbled pixels for others: then libjpeg writes a line to
-the error stream and nothing else tells. Here each child process keeps that stream for itself, so that the
-line is known with the file. JPEGs are reduced to an eighth: the whole file is read and every code in it
-followed, at a third of the price.
+OpenCV returns no image for some damaged files and wrong pixels for others. In the latter case libjpeg writes
+a line to stderr, and nothing else reveals it. Each child process captures its own stderr, so that the line
+can be assigned to a file. JPEGs are decoded at an eighth of their size: the whole file is read and every code
+in it parsed, at a third of the cost.
 
 The child runs this file as a script, so nothing of the package is imported.
 """
@@ -26,24 +26,24 @@ __all__ = ['UNREADABLE', 'decode_files', 'decode_processes']
 
 UNREADABLE = 'unreadable'
 _CRASHED = 'crashed'
-_PATIENCE = 60.0  # seconds that a child waits for further files
+_PATIENCE = 60.0  # seconds a child waits for more files
 
 
 def decode_processes(files: int) -> int:
-    """How many processes are worth starting: those of the cores that this process has, at most eight."""
+    """Return how many processes to start: the cores available to this process, at most eight."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return max(1, min(8, cores // int(os.environ.get('LOCAL_WORLD_SIZE', '1')), files // 20))
 
 
 def decode_files(paths: list[str], done: Callable[[int], None] = lambda count: None) -> list[tuple[str, str]]:
-    """What OpenCV makes of each file.
+    """Decode each file with OpenCV and report what it says.
 
     Args:
-        paths: of image files.
-        done: called with the number of further files, as they are finished.
+        paths: image files.
+        done: called with the number of additional files that are finished.
 
     Returns:
-        for each path a fault, ``''`` where there is a picture, and what the decoder said of that: or ``''``.
+        per path a fault (``''`` if the file decodes) and the decoder's message (``''`` if there is none).
     """
     if not paths:
         return []
@@ -57,7 +57,7 @@ def decode_files(paths: list[str], done: Callable[[int], None] = lambda count: N
 
 
 def _decode_part(paths: list[str], done: Callable[[int], None]) -> Iterator[tuple[str, str]]:
-    """What a child says; one that a file crashes is followed by another, which goes on behind that file."""
+    """Decode files in a child process; if a file crashes it, start another child after that file."""
     position = 0
     while position < len(paths):
         child = _kept_child()
@@ -69,14 +69,14 @@ def _decode_part(paths: list[str], done: Callable[[int], None]) -> Iterator[tupl
                 position, answers = position + 1, answers + 1
                 done(1)
         except BaseException:
-            child.kill()  # what is left is not asked for any more
+            child.kill()  # the remaining files are no longer needed
             child.communicate()
             raise
         if position == len(paths) and not _kept:
             _kept.append(child)
             return
-        child.communicate()  # ends it
-        # A kept child that ended before its first answer had waited too long: no file did that.
+        child.communicate()  # ends the child
+        # A reused child that ended before its first answer had timed out while idle: no file caused that.
         if position < len(paths) and (answers or not kept):
             yield _fault(_CRASHED, f'status {child.returncode}')
             position += 1
@@ -86,13 +86,13 @@ _kept: list[subprocess.Popen] = []
 """A child that waits for the next files, as starting one takes longer than decoding a few."""
 
 if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(after_in_child=_kept.clear)  # it answers to the process that started it
+    os.register_at_fork(after_in_child=_kept.clear)  # it answers the process that started it
 
 
 def _kept_child() -> subprocess.Popen | None:
     try:
         child = _kept.pop()
-    except IndexError:  # none, or another thread has it
+    except IndexError:  # none, or another thread is using it
         return None
     return child if child.poll() is None else None
 
@@ -107,9 +107,9 @@ def _start_child() -> subprocess.Popen:
 
 
 def _ask(child: subprocess.Popen, paths: list[str]) -> Iterator[bytes]:
-    """An answer for each path; fewer where the child ends."""
+    """Send the paths to a child; return one answer per path, fewer if the child ends."""
     request = json.dumps([os.path.abspath(path) for path in paths])
-    with contextlib.suppress(BrokenPipeError):  # it ended: then there are no answers
+    with contextlib.suppress(BrokenPipeError):  # the child ended: there are no answers
         child.stdin.write(f'{request}\n'.encode())
         child.stdin.flush()
     yield from itertools.islice(child.stdout, len(paths))
@@ -126,9 +126,9 @@ def _fault(state: str, said: str) -> tuple[str, str]:
 
 
 def _serve() -> None:
-    """The child: a line with a JSON list of paths comes in, a JSON line for each path goes out.
+    """Run in the child: read a JSON list of paths per line, write one JSON line per path.
 
-    It ends with the process that started it, and when it was asked nothing for a minute.
+    The child ends with the process that started it, or after a minute without requests.
     """
     cv2.setNumThreads(1)
     with tempfile.TemporaryFile() as heard:
@@ -138,16 +138,16 @@ def _serve() -> None:
                 before = os.lseek(heard.fileno(), 0, os.SEEK_END)
                 state, jpeg = _decode(path)
                 said = os.pread(heard.fileno(), 2000, before).decode(errors='replace').split('\n')[0].strip()
-                said = said if state or jpeg else ''  # of a sound PNG the decoder says harmless things
+                said = said if state or jpeg else ''  # the decoder prints harmless messages for intact PNGs
                 print(json.dumps([state, said]), flush=True)
 
 
 def _decode(path: str) -> tuple[str, bool]:
-    """The state, ``''`` where there is a picture, and whether it is a JPEG."""
+    """Return the fault (``''`` if the file decodes) and whether the file is a JPEG."""
     try:
         data = np.fromfile(path, np.uint8)
         jpeg = data[:2].tobytes() == b'\xff\xd8'
-        # of other formats all pixels are decoded in any case, and one pixel has no eighth
+        # Other formats are decoded in full in any case, and a one-pixel image has no eighth.
         picture = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_8 if jpeg else cv2.IMREAD_COLOR)
     except (OSError, cv2.error):
         return UNREADABLE, False

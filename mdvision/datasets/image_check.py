@@ -1,10 +1,10 @@
-"""Whether an image file is whole, and how large the picture is: checked before training, not in epoch 7.
+"""Check whether an image file is intact, and how large it is: before training, not in epoch 7.
 
-OpenCV decodes a garbled JPEG without an error and refuses a half-written one only when its turn comes. Three
-ways to look: ``'header'`` follows the structure of the whole file and decodes no JPEG or PNG, ``'decode'``
-lets OpenCV decode it too and hears what the decoder says, ``'none'`` reads only the size, where it is asked
-for. Some damage of a JPEG's header shows in the decoder only. Neither finds wrong bytes that happen to be
-valid code: no decoder reports those.
+OpenCV decodes a corrupt JPEG without an error and rejects a half-written one only when it is loaded. There
+are three levels: ``'header'`` parses the structure of the whole file without decoding JPEG or PNG data,
+``'decode'`` also decodes it with OpenCV and captures the decoder's messages, and ``'none'`` reads only the
+size, where needed. Some damage to a JPEG header is visible only to the decoder. No level finds wrong bytes
+that happen to be valid code: no decoder reports those.
 """
 
 import contextlib
@@ -39,18 +39,19 @@ __all__ = [
 CHECKS = ('decode', 'header', 'none')
 _ORIENTATION_TAG = 0x0112
 _MOST_PIXELS = 2**30  # that OpenCV reads
-_SILENCE = 10.0  # seconds of checking without a line about it
+_SILENCE = 10.0  # seconds of checking between two progress lines
 
 _known: dict[tuple, 'ImageFacts'] = {}
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One image file: size in pixels as stored, EXIF orientation 1..8, and what is wrong ('' when whole).
+    """Facts about one image file.
 
-    ``complaint`` is what the decoder said of a JPEG that it read nevertheless, '' for nothing: the pixels may
-    be garbled. The orientation is 1 where OpenCV does not obey it. TIFF files, which Pillow and OpenCV turn
-    in any case, have the size after turning and 1.
+    Holds the size in pixels as stored, the EXIF orientation 1..8, and the problem ('' if intact).
+    ``complaint`` is the decoder's message about a JPEG that it still read, perhaps with wrong pixels, or ''.
+    The orientation is 1 where OpenCV ignores it. TIFF files, which Pillow and OpenCV always rotate, have the
+    rotated size and 1.
     """
 
     width: int = 0
@@ -70,9 +71,9 @@ class SizeError(ValueError):
 
 
 def check_images(paths: list[str], check: str) -> list[ImageFacts]:
-    """:func:`check_image` of every path, on several cores; a file that has not changed is not read again.
+    """Run :func:`check_image` on every path, on several cores; unchanged files are not read again.
 
-    With ``'decode'`` OpenCV decodes every file too. What takes longer says so every ten seconds.
+    With ``'decode'``, OpenCV also decodes every file. A long check reports its progress every ten seconds.
     """
     keys = [_state(path, check) for path in paths]
     new = list(dict.fromkeys(key for key in keys if key is not None and key not in _known))
@@ -95,7 +96,7 @@ def check_images(paths: list[str], check: str) -> list[ImageFacts]:
 
 
 class _Progress:
-    """Says how far a long check is."""
+    """Report the progress of a long check."""
 
     def __init__(self, total: int, what: str):
         self._total, self._what = total, what
@@ -109,7 +110,7 @@ class _Progress:
 
 
 def _state(path: str, check: str) -> tuple | None:
-    """What changes when the file does; None for one that cannot be looked at."""
+    """Return a value that changes when the file does; None if the file cannot be accessed."""
     try:
         status = os.stat(path)
     except OSError:
@@ -119,7 +120,7 @@ def _state(path: str, check: str) -> tuple | None:
 
 @contextlib.contextmanager
 def _any_size() -> Iterator[None]:
-    """Pillow takes images above 179 megapixels for an attack, and warns of odd EXIF, which harms nothing."""
+    """Accept images above 179 megapixels, which Pillow takes for an attack, and silence EXIF warnings."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with warnings.catch_warnings():
@@ -130,7 +131,7 @@ def _any_size() -> Iterator[None]:
 
 
 def check_image(path: str, check: str) -> ImageFacts:
-    """The facts of one file; never raises for what is in the file. ``check`` is one of ``CHECKS``."""
+    """Return the facts of one file; never raise because of its content. ``check`` is one of ``CHECKS``."""
     try:
         with open(path, 'rb') as file:
             head = file.read(32)
@@ -146,12 +147,12 @@ def check_image(path: str, check: str) -> ImageFacts:
     except OSError as error:
         reason = error.strerror and f'cannot be read: {error.strerror}'
         return ImageFacts(fault=reason or f'cannot be decoded: {error}')
-    except Exception as error:  # Pillow's parsers raise SyntaxError, struct.error and more for garbled files
+    except Exception as error:  # Pillow's parsers raise SyntaxError, struct.error and more for corrupt files
         return ImageFacts(fault=f'cannot be decoded: {type(error).__name__}: {error}')
 
 
 def unreadable(path: str) -> str:
-    """Why the loader cannot read a file, '' when it can."""
+    """Return why the loader cannot read a file, or ''."""
     facts = check_image(path, 'header')
     if facts.fault:
         return facts.fault
@@ -163,10 +164,10 @@ def _facts(file, head: bytes, check: str) -> ImageFacts:
     with Image.open(file) as image:
         kind = image.format
         width, height = image.size
-        # Pillow gives 16-bit colour PNGs as 8-bit: their header tells
+        # Pillow presents 16-bit color PNGs as 8-bit: the header tells them apart.
         sixteen_bit = image.mode.startswith('I;16') or (kind == 'PNG' and head[24] == 16)
         if check != 'none' and kind == 'PNG':
-            image.verify()  # the checksum of every chunk; nothing else may be asked of the object
+            image.verify()  # the checksum of every chunk; the object is unusable afterwards
         elif check != 'none' and kind not in ('JPEG', 'MPO'):
             image.load()
         orientation = _orientation(image) if kind != 'PNG' else 1
@@ -189,9 +190,10 @@ def _facts(file, head: bytes, check: str) -> ImageFacts:
 
 
 def _opencv_fault(file) -> tuple[str, bool]:
-    """The fault of a TIFF, BMP, WebP and the like, and whether it has 16 bits: as OpenCV reads it.
+    """Return the fault of a TIFF, BMP, WebP or similar as OpenCV reads it, and whether it has 16 bits.
 
-    Pillow reads floats, which OpenCV gives no colour, and takes 12-bit colour for 8-bit.
+    Pillow reads floating-point images, which OpenCV cannot convert to color, and takes 12-bit color for
+    8-bit.
     """
     file.seek(0)
     data = np.frombuffer(file.read(), np.uint8)
@@ -208,7 +210,7 @@ def _opencv_fault(file) -> tuple[str, bool]:
 
 @cache
 def _opencv_turns_webp() -> bool:
-    """OpenCV obeys EXIF in JPEG, PNG and TIFF, up to 4.12 not in WebP: what is not obeyed turns nothing."""
+    """Return whether OpenCV obeys EXIF orientation in WebP: versions up to 4.12 do not."""
     file, exif = io.BytesIO(), Image.Exif()
     exif[_ORIENTATION_TAG] = 6
     Image.new('RGB', (2, 1)).save(file, 'WEBP', exif=exif)
@@ -216,7 +218,7 @@ def _opencv_turns_webp() -> bool:
 
 
 def _png_orientation(file) -> int:
-    """Pillow decodes a whole PNG to look for EXIF behind the pixels; few have any, and the bytes tell."""
+    """Read the EXIF orientation of a PNG from its bytes: Pillow would decode the whole file for it."""
     file.seek(0)
     data = file.read()
     if b'eXIf' not in data and b'Raw profile type exif' not in data:
@@ -229,16 +231,16 @@ def _png_orientation(file) -> int:
 def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # a garbled EXIF block: OpenCV ignores it too
+    except Exception:  # a corrupt EXIF block: OpenCV ignores it too
         return 1
     return orientation if orientation in range(1, 9) else 1
 
 
 def _jpeg_fault(data: bytes) -> str:
-    """'' when marker follows marker up to the end-of-image marker; what follows that one is ignored.
+    """Return '' if marker follows marker up to the end-of-image marker, whose trailing bytes are ignored.
 
-    A cut file and one with a zero-filled tail have no such end. Random bytes within the compressed data
-    soon contain a marker that cannot stand there.
+    A truncated file and one with a zero-filled tail have no end-of-image marker. Random bytes within the
+    compressed data soon contain an invalid marker.
     """
     position, in_scan = 2, False
     while True:
@@ -263,7 +265,7 @@ def _jpeg_fault(data: bytes) -> str:
 
 
 def loader_turns(transforms: Iterable) -> bool:
-    """Whether the image loader of a pipeline obeys EXIF orientation, as OpenCV does by default."""
+    """Return whether a pipeline's image loader obeys EXIF orientation, as OpenCV does by default."""
     for step in transforms:
         flag = getattr(step, 'color_type', None)
         if isinstance(flag, str):
@@ -278,12 +280,21 @@ def settle_size(
     turns: bool,
     source: str = 'the XML',
 ) -> tuple[tuple[int, int], str]:
-    """The (width, height) that the loader will deliver, and the repair it took.
+    """Return the (width, height) that the loader will deliver, and the repair applied.
 
-    ``stated`` is the size in the ``source``, ``corners`` its boxes' (xmax, ymax), ``turns`` whether the
-    loader obeys EXIF orientation (it turns the picture, never the boxes). The repair is ``''``,
-    ``'no size'``, ``'exchanged'`` or ``'orientation'`` (mirrored or upside down by EXIF: sizes cannot tell
-    whether the boxes are too). Raises :class:`SizeError` when the boxes may belong to another picture.
+    Args:
+        facts: facts about the image.
+        stated: the size in ``source``.
+        corners: (xmax, ymax) of its boxes.
+        turns: whether the loader obeys EXIF orientation (it rotates the image, never the boxes).
+        source: what states the size, for the message.
+
+    Returns:
+        the size and the repair: ``''``, ``'no size'``, ``'exchanged'`` or ``'orientation'`` (mirrored or
+            upside down by EXIF, where the sizes cannot show whether the boxes are too).
+
+    Raises:
+        SizeError: the boxes may belong to another image.
     """
     stored = (facts.width, facts.height)
     sideways = facts.orientation >= 5
