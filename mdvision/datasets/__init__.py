@@ -1,4 +1,4 @@
-"""Data sets: strict readers and generated demo data. Importing this package imports no host library."""
+"""Data sets: strict readers and generated demo data. Importing this package imports no upstream library."""
 
 import importlib
 

@@ -187,7 +187,7 @@ def _judge(report: SplitReport, classes: Sequence[str], whole: bool, need_object
     tiny = report.places('tiny')
     if len(tiny) > max(3, 0.05 * (len(tiny) + report.objects.total())):
         for where in tiny:  # a few are typos; many are fractions of the image
-            report.fault('normalised', f'{where}: less than a pixel wide or high')
+            report.fault('normalized', f'{where}: less than a pixel wide or high')
     if not report.objects and need_objects and not report.fault_text():
         report.fault('label', f'no object of classes {tuple(classes)[:NAMED_CLASSES]}: nothing to learn')
     absent = [name for name in classes if not report.objects[name]]

@@ -1,7 +1,7 @@
-"""Pictures of your own in a folder for each class, checked as a whole when the data set is built.
+"""Your own images in one folder per class, fully checked when the data set is built.
 
-Used in a config as ``type='mdvision.ImageFolder'``. mmpretrain's ``CustomDataset`` takes any folder for a
-class and numbers the classes of each split anew, so one folder too many shifts all labels in silence.
+Used in a config as ``type='mdvision.ImageFolder'``. mmpretrain's ``CustomDataset`` takes any folder as a
+class and numbers the classes of each split independently, so one extra folder silently shifts all labels.
 """
 
 import logging
@@ -28,20 +28,28 @@ CHECKS = {'full': 'decode', 'header': 'header', 'none': 'none'}
 
 
 class ImageFolder(BaseDataset):
-    """The pictures ``data_root/SPLIT/CLASS/*.jpg`` (also png, bmp, tif, webp, ppm, pgm) of one split.
+    """The images ``data_root/SPLIT/CLASS/*.jpg`` (also png, bmp, tif, webp, ppm, pgm) of one split.
 
-    The classes are the folders of ``data_root/train``, sorted, or ``classes``, in that order; every split
-    must have exactly these. Names that begin with a dot are passed over, folders within a class are read
-    too. ``check`` is ``'full'`` (OpenCV decodes every file), ``'header'`` (its structure only) or ``'none'``.
-    Grey, palette, RGBA and CMYK pictures are read as colour pictures, without their alpha. A 16-bit picture
-    is an error, unless ``scale_16_bit=True``: then the loader's scaling is meant, value // 256. Splits other
-    than train are compared with it: pictures in both are a warning. The rest goes to mmpretrain's
-    ``BaseDataset``.
+    Names that begin with a dot are skipped; subfolders of a class are read too. Grayscale, palette, RGBA and
+    CMYK images are read as color images without their alpha channel. Splits other than train are compared
+    with it: images in both are a warning. An entry has ``img_path`` and ``gt_label``.
 
-    An entry has ``img_path`` and ``gt_label``. Raises UserError, with all faults of a kind in one message.
+    Args:
+        data_root: the folder of the splits.
+        split: name of the split's folder.
+        classes: class names in label order, by default the sorted folders of ``data_root/train``. Every split
+            must have exactly these folders.
+        check: ``'full'`` (OpenCV decodes every file), ``'header'`` (only the file structure) or ``'none'``.
+        scale_16_bit: accept 16-bit images, which the loader scales to value // 256; otherwise they are an
+            error.
+        show_summary: print what was found.
+        **kwargs: passed on to mmpretrain's ``BaseDataset``.
+
+    Raises:
+        UserError: the split cannot be used; all problems of a kind are in one message.
     """
 
-    compares_with_train = True  # so nobody else need do it
+    compares_with_train = True  # so that no other check reads the files again
 
     def __init__(
         self,
@@ -79,7 +87,7 @@ class ImageFolder(BaseDataset):
         )
 
     def full_init(self) -> None:
-        """Reads and checks the split, once, and prints what was found on the main process."""
+        """Read and check the split, once, and print what was found on the main process."""
         if self._fully_initialized:
             return
         super().full_init()
@@ -90,7 +98,11 @@ class ImageFolder(BaseDataset):
                 print_log(message, logger='current', level=logging.WARNING)
 
     def load_data_list(self) -> list[dict]:
-        """Every picture of the split with its label. Raises UserError."""
+        """Return every image of the split with its label.
+
+        Raises:
+            UserError: the folders or files cannot be used.
+        """
         folder = Path(self.data_root) / self.split
         classes = self.metainfo['classes']
         source = 'classes=' if self._classes_given else f'{self.data_root}/train'
@@ -161,12 +173,16 @@ class ImageFolder(BaseDataset):
             )
 
     def extra_repr(self) -> list[str]:
-        """The lines of ``repr`` of our own."""
+        """Return mdvision's lines of ``repr``."""
         return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}']
 
 
 def check_splits(root: Path, split: str, classes_given: bool) -> None:
-    """Raises UserError with the layout where the folder of the split, or that of train, is missing."""
+    """Check that the folder of the split, and that of train where needed, exist.
+
+    Raises:
+        UserError: a folder is missing; the message shows the layout.
+    """
     for part in dict.fromkeys((split, 'train')):
         if (root / part).is_dir() or (part == 'train' != split and classes_given):
             continue
@@ -199,7 +215,11 @@ def _settle_classes(root: Path, classes: Sequence[str] | None) -> tuple[str, ...
 
 
 def _find(folder: Path, classes: Sequence[str], source: str) -> tuple[list[tuple[str, int]], list[str]]:
-    """The (relative path, label) of every picture, and the other files. Raises UserError."""
+    """Return the (relative path, label) of every image, and the other files.
+
+    Raises:
+        UserError: the class folders differ from ``classes``, or a class has no images.
+    """
     found = class_names(folder)
     faults = compare_classes(classes, found, str(folder), source)
     stray = [

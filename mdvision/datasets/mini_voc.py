@@ -1,10 +1,10 @@
-"""A small detection data set in true PASCAL VOC layout, drawn on the spot: the demo needs no download.
+"""Generate a small detection data set in true PASCAL VOC layout, so that the demo needs no download.
 
-Textured backgrounds with clutter, and four classes of objects that differ in size, colour, texture and
-rotation, that hide each other and that the image border cuts. numpy and OpenCV only.
+Textured backgrounds with clutter, and three classes of objects that differ in size, color, texture and
+rotation; some overlap, some are cut off by the image border. Needs only numpy and OpenCV.
 
-Image ``i`` of a split depends on ``(seed, split, i)`` and on the image size, so a larger set begins with
-the images of a smaller one, and the same arguments give the same bytes.
+Image ``i`` of a split depends on ``(seed, split, i)`` and on the image size, so a larger set begins with the
+images of a smaller one, and the same arguments give the same bytes.
 
     python -m mdvision.datasets.mini_voc data/mini_voc
 """
@@ -27,7 +27,7 @@ from .mini_voc_draw import CLASSES, SPLITS, DrawnObject, draw_image
 
 __all__ = ['CLASSES', 'ensure_mini_voc', 'make_mini_voc']
 
-GENERATOR_VERSION = 1  # raise it whenever a change alters the drawn files
+GENERATOR_VERSION = 1  # increase it whenever a change alters the generated files
 STAMP = 'mini_voc.json'
 _OUR_FILES = re.compile(
     r'JPEGImages/(train|val)_\d{6}\.jpg|Annotations/(train|val)_\d{6}\.xml|'
@@ -61,7 +61,7 @@ def _xml(image_id: str, size: tuple[int, int], objects: list[DrawnObject]) -> st
 
 
 def _write_set(folder: Path, stamp: dict) -> None:
-    """Draws every file of the set into the empty ``folder``; the counts go into the stamp, written last."""
+    """Generate every file of the set in the empty ``folder``; the stamp with the counts is written last."""
     for name in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
         (folder / name).mkdir(parents=True)
     size = tuple(stamp['size'])
@@ -93,7 +93,7 @@ def _read_stamp(root: Path) -> dict | None:
 
 
 def _is_complete(root: Path, stamp: dict) -> bool:
-    """Whether ``root`` holds the set that ``stamp`` describes, no file missing or empty."""
+    """Return whether ``root`` holds the set that ``stamp`` describes, with no file missing or empty."""
     found = _read_stamp(root)
     if found is None or any(found.get(key) != value for key, value in stamp.items()):
         return False
@@ -108,7 +108,7 @@ def _is_complete(root: Path, stamp: dict) -> bool:
 
 
 def _foreign(root: Path) -> str:
-    """Why ``root`` must not be deleted: what in it was not made by this module; '' when all of it was."""
+    """Return why ``root`` must not be deleted (it holds files from elsewhere), or ''."""
     if not root.exists():
         return ''
     if not root.is_dir():
@@ -132,9 +132,13 @@ def _foreign(root: Path) -> str:
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Raises UserError unless all of ``root`` may be deleted."""
+    """Check that everything in ``root`` may be deleted.
+
+    Raises:
+        UserError: the folder holds files that this module did not create.
+    """
     reason = ''
-    for _ in range(3):  # another process may be exchanging the folder while we look
+    for _ in range(3):  # another process may be swapping the folder at this moment
         try:
             reason = _foreign(root)
         except FileNotFoundError:
@@ -163,7 +167,7 @@ def _stamp(num_train: int, num_val: int, size: tuple[int, int], seed: int) -> di
 
 
 def _build(root: Path, stamp: dict, keep_complete: bool) -> Path:
-    """Draws beside ``root`` and moves the finished folder there: nobody ever sees half a set."""
+    """Generate next to ``root`` and move the finished folder there, so that nobody ever sees half a set."""
     root.parent.mkdir(parents=True, exist_ok=True)
     prefix = f'.{root.name}.making-'
     for stale in root.parent.glob(f'{prefix}*'):  # left by a process that was killed
@@ -198,11 +202,20 @@ def make_mini_voc(
     size: tuple[int, int] = (160, 120),
     seed: int = 0,
 ) -> Path:
-    """Draws the data set into ``root`` (made if needed) and returns ``root``.
+    """Generate the data set in ``root`` (created if needed) and return ``root``.
 
-    ``size`` is (width, height) in pixels. Files: ``JPEGImages/*.jpg``, ``Annotations/*.xml``,
-    ``ImageSets/Main/{train,val,trainval}.txt`` and the stamp ``mini_voc.json``. An older set of this
-    module's is replaced; UserError for a folder that holds anything else.
+    The files are ``JPEGImages/*.jpg``, ``Annotations/*.xml``, ``ImageSets/Main/{train,val,trainval}.txt`` and
+    the stamp ``mini_voc.json``. An older set that this module generated is replaced.
+
+    Args:
+        root: the folder.
+        num_train: number of training images.
+        num_val: number of validation images.
+        size: (width, height) of an image in pixels.
+        seed: seed of the generator.
+
+    Raises:
+        UserError: the folder holds anything else.
     """
     root = Path(root)
     stamp = _stamp(num_train, num_val, size, seed)
@@ -217,7 +230,7 @@ def ensure_mini_voc(
     size: tuple[int, int] = (160, 120),
     seed: int = 0,
 ) -> Path:
-    """As :func:`make_mini_voc`, but a complete set of the same arguments is left alone.
+    """Like :func:`make_mini_voc`, but keep a complete set with the same arguments.
 
     Several processes may call it at once with the same arguments.
     """
@@ -230,7 +243,7 @@ def ensure_mini_voc(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line: draws the set and prints one line about it."""
+    """Command line: generate the set and print one line about it."""
     parser = argparse.ArgumentParser(
         prog='python -m mdvision.datasets.mini_voc', description=__doc__.split('\n')[0]
     )

@@ -1,4 +1,4 @@
-"""The generated data set as a config entry: made on first use, then read like any VOC folder."""
+"""The generated data set as a config entry: created on first use, then read like any VOC folder."""
 
 from .mini_voc import CLASSES, ensure_mini_voc
 from .voc import VOCDataset
@@ -7,15 +7,15 @@ __all__ = ['MiniVOCDataset']
 
 
 class MiniVOCDataset(VOCDataset):
-    """:class:`VOCDataset` on the folder that :func:`ensure_mini_voc` draws where it is missing.
+    """:class:`VOCDataset` on a folder that :func:`ensure_mini_voc` generates if it is missing.
 
     Args:
-        data_root: the folder to make and read.
+        data_root: the folder to create and read.
         ann_file: ``'ImageSets/Main/train.txt'`` or ``'.../val.txt'``.
-        num_train: images of the training split.
-        num_val: images of the validation split.
-        size: (width, height) of an image.
-        data_seed: seed of the drawing.
+        num_train: number of training images.
+        num_val: number of validation images.
+        size: (width, height) of an image in pixels.
+        data_seed: seed of the generator.
         **kwargs: the other arguments of :class:`VOCDataset`.
     """
 

@@ -1,4 +1,4 @@
-"""Draws one image of the generated data set: a cluttered background and objects of four classes.
+"""Draw one image of the generated data set: a cluttered background and objects of three classes.
 
 Masks and images are (height, width[, 3]) arrays in BGR order; sizes are (width, height) in pixels.
 """
@@ -14,15 +14,15 @@ CLASSES = ('circle', 'cross', 'triangle')
 SPLITS = ('train', 'val')
 
 EMPTY_FRACTION = 0.08
-MIN_VISIBLE = 0.15  # below it an object is not drawn at all
+MIN_VISIBLE = 0.15  # below it, an object is not drawn at all
 DIFFICULT_VISIBLE = 0.45
 TINY_SIDE = 12  # pixels of the shorter box side
-MAX_TURN = 0.25  # radians: shapes lean, they do not tumble, so that a small network learns them in minutes
-# (saturation, value) ranges, 0..255 as OpenCV has them: objects are bright and colourful before a dull,
-# darker background, so that a network that has seen a few hundred images can tell the two apart.
+MAX_TURN = 0.25  # radians: shapes only lean, so that a small network learns them in minutes
+# (saturation, value) ranges, 0..255 as in OpenCV. Objects are bright and colorful on a dull, darker
+# background, so that a network can tell them apart after a few hundred images.
 DULL = ((0, 70), (50, 140))
 BRIGHT = ((110, 256), (150, 256))
-CONTRAST = 42.0  # distance in CIELAB (8-bit OpenCV units) between a fill and what is around it
+CONTRAST = 42.0  # distance in CIELAB (8-bit OpenCV units) between a fill and its surroundings
 
 
 @dataclass
@@ -32,7 +32,7 @@ class DrawnObject:
     name: str
     alpha: np.ndarray
     mask: np.ndarray
-    full_pixels: int  # of the whole shape, the part outside the image included
+    full_pixels: int  # of the whole shape, including the part outside the image
     truncated: bool
     visible: np.ndarray  # the part of ``mask`` that no later object hides
     low_contrast: bool = False
@@ -43,7 +43,7 @@ class DrawnObject:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """(xmin, ymin, xmax, ymax), 1-based and inclusive as in VOC: tight on the part in the image."""
+        """(xmin, ymin, xmax, ymax), 1-based and inclusive as in VOC: tight around the part in the image."""
         ys, xs = np.nonzero(self.mask)
         return int(xs.min()) + 1, int(ys.min()) + 1, int(xs.max()) + 1, int(ys.max()) + 1
 
@@ -55,21 +55,21 @@ class DrawnObject:
 
 
 def _noise(rng: np.random.Generator, width: int, height: int, cell: float) -> np.ndarray:
-    """Smooth noise in about -1..1, (height, width, 3), with features of about ``cell`` pixels."""
+    """Return smooth noise in about -1..1, (height, width, 3), with features of about ``cell`` pixels."""
     grid = (max(2, round(height / cell) + 1), max(2, round(width / cell) + 1), 3)
     coarse = rng.uniform(-1, 1, grid).astype(np.float32)
-    grey = coarse.mean(axis=2, keepdims=True)  # mostly brightness, some colour: as in photographs
+    grey = coarse.mean(axis=2, keepdims=True)  # mostly brightness, some color, as in photographs
     return cv2.resize(0.75 * grey + 0.25 * coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def _random_colour(rng: np.random.Generator, kind: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
-    """One BGR colour, float 0..255, of any hue, with saturation and value in the two half-open ranges."""
+    """Return a BGR color, float 0..255, of any hue, with saturation and value in two half-open ranges."""
     hsv = np.uint8([[[rng.integers(0, 180), *(rng.integers(*limits) for limits in kind)]]])
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float32)
 
 
 def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """A gradient between two dull colours, noise at three scales, and clutter that is of no class."""
+    """Draw a gradient between two dull colors, noise at three scales, and clutter of no class."""
     first, second = (_random_colour(rng, DULL) for _ in range(2))
     angle = rng.uniform(0, 2 * np.pi)
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -87,7 +87,7 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
         if rng.random() < 0.5:
             points = np.array([[x, y]]) + np.cumsum(rng.integers(-40, 41, (rng.integers(2, 4), 2)), axis=0)
             cv2.polylines(image, [points.astype(np.int32)], False, colour, thickness, cv2.LINE_AA)
-        else:  # never more than half of an ellipse: a whole one would be a circle without a label
+        else:  # at most half of an ellipse: a whole one would be an unlabeled circle
             axes = (int(rng.integers(5, 35)), int(rng.integers(5, 35)))
             start = int(rng.integers(0, 360))
             span = int(rng.integers(30, 170))
@@ -97,7 +97,7 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
 
 
 def _outline(name: str) -> np.ndarray:
-    """The polygon of a class, (points, 2), centred, with about unit half-side."""
+    """Return the polygon of a class, (points, 2), centered, with a half-side of about one."""
     if name == 'cross':
         arm = 0.38
         quarter = np.array([(arm, -1.0), (arm, -arm), (1.0, -arm)])
@@ -109,10 +109,10 @@ def _outline(name: str) -> np.ndarray:
 
 
 def _place(rng: np.random.Generator, name: str, width: int, height: int) -> DrawnObject | None:
-    """Draws size, rotation, proportions and place; None when too little of it lies in the image."""
+    """Sample size, rotation, proportions and place; None if too little of the object is in the image."""
     scale = min(width, height) / 120
     smallest, largest = 20.0, max(32.0, 72.0 * scale)
-    # a power above one: somewhat more small objects than large ones
+    # A power above one: somewhat more small objects than large ones.
     half = 0.5 * (smallest + (largest - smallest) * rng.random() ** 1.2)
     polygon = _outline(name) * half
     turn = rng.uniform(-MAX_TURN, MAX_TURN)
@@ -120,7 +120,7 @@ def _place(rng: np.random.Generator, name: str, width: int, height: int) -> Draw
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     polygon = polygon @ rotation.T @ stretch
     low, high = polygon.min(0), polygon.max(0)
-    if rng.random() < 0.18:  # anywhere: often cut by the border
+    if rng.random() < 0.18:  # anywhere: often cut off by the border
         centre = rng.uniform(0, [width, height])
     else:
         first, last = 1 - low, np.array([width, height]) - 2 - high
@@ -148,7 +148,7 @@ def _place(rng: np.random.Generator, name: str, width: int, height: int) -> Draw
 
 
 def _arrange(rng: np.random.Generator, width: int, height: int) -> list[DrawnObject]:
-    """The objects of one image in drawing order; each stays visible by at least ``MIN_VISIBLE``."""
+    """Place the objects of one image in drawing order; each stays visible by at least ``MIN_VISIBLE``."""
     if rng.random() < EMPTY_FRACTION:
         return []
     count = int(rng.choice([1, 2, 3, 4, 5], p=[0.12, 0.25, 0.3, 0.22, 0.11]))
@@ -178,7 +178,7 @@ def _lab(image: np.ndarray) -> np.ndarray:
 
 
 def _paint(rng: np.random.Generator, image: np.ndarray, item: DrawnObject) -> np.ndarray:
-    """Paints one object over ``image`` (height, width, 3) in a colour that stands out, or rarely does not."""
+    """Paint an object over ``image`` (height, width, 3), in a color that almost always stands out."""
     height, width = image.shape[:2]
     ring = cv2.dilate(item.mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~item.mask
     around = _lab(image)[ring if ring.any() else ~item.mask].mean(axis=0)
@@ -216,7 +216,7 @@ def _paint(rng: np.random.Generator, image: np.ndarray, item: DrawnObject) -> np
 def draw_image(
     split: str, index: int, size: tuple[int, int], seed: int
 ) -> tuple[np.ndarray, list[DrawnObject]]:
-    """One image, (height, width, 3) BGR uint8, and its objects in drawing order."""
+    """Draw one image, (height, width, 3) BGR uint8; return it and its objects in drawing order."""
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     width, height = size
     image = _background(rng, width, height)

@@ -1,7 +1,7 @@
-"""MNIST and its relatives, read from their IDX files as they are published: packed with gzip or unpacked.
+"""MNIST and its relatives, read from their IDX files as published, compressed with gzip or not.
 
-Nothing is written, so the folder may be read-only. mmpretrain's ``MNIST`` needs all four files unpacked,
-downloads what is missing, and gives the training images for ``split='test'`` unless ``test_mode=True``.
+Nothing is written, so the folder may be read-only. mmpretrain's ``MNIST`` needs all four files uncompressed,
+downloads what is missing, and returns the training images for ``split='test'`` unless ``test_mode=True``.
 """
 
 import gzip
@@ -26,7 +26,7 @@ _FIRST_LABELS = {
 
 
 class MNIST(ArrayDataset):
-    """Handwritten digits, 60,000 + 10,000 grey images of 28 x 28; for the arguments see ``ArrayDataset``."""
+    """Handwritten digits: 60,000 + 10,000 grayscale images of 28 x 28. For arguments see ``ArrayDataset``."""
 
     METAINFO = {'classes': MNIST_CATEGORITES, 'dataset_type': 'mnist'}
     files = {
@@ -34,10 +34,14 @@ class MNIST(ArrayDataset):
         False: ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),
     }
     source = 'the MNIST page of Yann LeCun, Corinna Cortes and Christopher Burges'
-    folders = ('',)  # in data_root, where the files are looked for
+    folders = ('',)  # subfolders of data_root to search
 
     def read(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, 28, 28) and labels (n,) of the training or the test files. Raises UserError."""
+        """Read the images (n, 28, 28) and labels (n,) of the training or test files.
+
+        Raises:
+            UserError: a file is missing, damaged or belongs to another data set.
+        """
         images_path, labels_path = self._find(train)
         images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
         if len(images) != len(labels):
@@ -71,16 +75,16 @@ class MNIST(ArrayDataset):
 
 
 class FashionMNIST(MNIST):
-    """Articles of clothing, 60,000 + 10,000 grey images of 28 x 28, in files that are named as MNIST's."""
+    """Articles of clothing: 60,000 + 10,000 grayscale images of 28 x 28, in files named like MNIST's."""
 
     METAINFO = {'classes': FASHIONMNIST_CATEGORITES, 'dataset_type': 'fashion-mnist'}
     source = 'the fashion-mnist repository of Zalando Research'
 
 
 class EMNIST(MNIST):
-    """The split "mnist" of EMNIST: 60,000 + 10,000 digits, cut from the NIST forms anew.
+    """The split "mnist" of EMNIST: 60,000 + 10,000 digits, extracted anew from the NIST forms.
 
-    The files hold every image transposed; here they stand upright, as MNIST's do.
+    The files hold every image transposed; here they are upright, like MNIST's.
     """
 
     METAINFO = {'classes': MNIST_CATEGORITES, 'dataset_type': 'emnist-mnist'}
@@ -92,13 +96,13 @@ class EMNIST(MNIST):
     folders = ('', 'gzip')  # the archive unpacks into gzip/
 
     def read(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
-        """As MNIST's, turned upright."""
+        """Read like MNIST, with the images turned upright."""
         images, labels = super().read(train)
         return np.ascontiguousarray(images.transpose(0, 2, 1)), labels
 
 
 def _existing(path: Path) -> Path | None:
-    """The file as it lies there: unpacked, packed, or named with a dot before idx as some copies are."""
+    """Return the file as it exists: plain, compressed, or with a dot before idx as in some copies."""
     dotted = path.with_name(path.name.replace('-idx', '.idx'))
     for base in (path, dotted):
         for candidate in (base, base.with_name(base.name + '.gz')):
@@ -108,9 +112,12 @@ def _existing(path: Path) -> Path | None:
 
 
 def read_idx(path: Path, ndim: int) -> np.ndarray:
-    """The unsigned bytes of an IDX file of ``ndim`` dimensions. Raises UserError for any other file.
+    """Read the unsigned bytes of an IDX file with ``ndim`` dimensions.
 
-    The format: 0, 0, 8 (unsigned byte), ndim; each size as four bytes, the highest first; the data.
+    The format is 0, 0, 8 (unsigned byte), ndim; each size as four bytes, big-endian; the data.
+
+    Raises:
+        UserError: the file is anything else.
     """
     try:
         data = Path(path).read_bytes()

@@ -1,7 +1,7 @@
-"""What the readers of public data sets share: splits, a holdout, and the message for data that is not there.
+"""Shared by the readers of public data sets: splits, a holdout, and the message for missing data.
 
-mdvision never downloads data. A file that is missing is an error that says where the data set comes from and
-how it is laid out.
+mdvision never downloads data. A missing file is an error that says where the data set comes from and how it
+is laid out.
 """
 
 from abc import ABC, abstractmethod
@@ -17,14 +17,18 @@ __all__ = ['ArrayDataset', 'check_choice', 'check_root', 'holdout_rows', 'missin
 
 
 class ArrayDataset(BaseDataset, ABC):
-    """Images that are kept in memory as one array. A subclass says how to read them.
-
-    ``split`` is ``'train'``, ``'test'``, or, as these data sets have no official validation split,
-    with ``holdout=5000``: ``'train'`` without the 5,000 images of ``'val'``, and ``'trainval'`` for both;
-    see :func:`holdout_rows`. ``as_rgb=True`` repeats a grey image to three equal channels. The rest goes
-    to mmpretrain's ``BaseDataset``.
+    """Images that are kept in memory as one array. A subclass defines how to read them.
 
     An entry has ``img`` (H, W) or (H, W, 3) uint8 in RGB order and ``gt_label``.
+
+    Args:
+        data_root: the folder of the data.
+        split: ``'train'`` or ``'test'``. These data sets have no official validation split; with ``holdout``,
+            ``'train'`` leaves out the held-out images, ``'val'`` is those, and ``'trainval'`` is both.
+        holdout: number of training images to hold out, see :func:`holdout_rows`.
+        holdout_seed: seed of their selection.
+        as_rgb: repeat a grayscale image to three equal channels.
+        **kwargs: passed on to mmpretrain's ``BaseDataset``.
     """
 
     def __init__(
@@ -65,10 +69,14 @@ class ArrayDataset(BaseDataset, ABC):
 
     @abstractmethod
     def read(self, train: bool):
-        """The images (by row) and their labels, of the training or the test files. Raises UserError."""
+        """Read the images (by row) and their labels, of the training or test files.
+
+        Raises:
+            UserError: the files cannot be used.
+        """
 
     def load_data_list(self) -> list[dict]:
-        """The row and the label of every image of the split; the pixels stay in one array."""
+        """Return the row and label of every image of the split; the pixels stay in one array."""
         self._images, labels = self.read(train=self.split != 'test')
         rows = range(len(labels))
         if self.holdout and self.split in ('train', 'val'):
@@ -78,11 +86,11 @@ class ArrayDataset(BaseDataset, ABC):
         return [dict(row=row, gt_label=int(labels[row])) for row in rows]
 
     def pixels(self, row: int):
-        """A copy of one image, which transforms may change."""
+        """Return a copy of one image, which transforms may modify."""
         return self._images[row].copy()
 
     def get_data_info(self, idx: int) -> dict:
-        """The entry of one image with its pixels."""
+        """Return the entry of one image with its pixels."""
         info = super().get_data_info(idx)
         image = self.pixels(info.pop('row'))
         if self.as_rgb and image.ndim == 2:
@@ -91,16 +99,16 @@ class ArrayDataset(BaseDataset, ABC):
         return info
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """The label of one image, without its pixels."""
+        """Return the label of one image, without loading its pixels."""
         return [int(super().get_data_info(idx)['gt_label'])]
 
     def extra_repr(self) -> list[str]:
-        """The lines of ``repr`` of our own."""
+        """Return mdvision's lines of ``repr``."""
         return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}']
 
 
 def holdout_rows(name: str, total: int, holdout: int, seed: int, validation: bool) -> list[int]:
-    """The rows of the held-out part, or of the rest, in the order of ``torch.utils.data.random_split``."""
+    """Return the rows of the held-out part or of the rest, in ``torch.utils.data.random_split``'s order."""
     if holdout >= total:
         raise UserError(f'{name}: holdout={holdout} leaves nothing of {total} training images. Lower it.')
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).tolist()
@@ -108,26 +116,36 @@ def holdout_rows(name: str, total: int, holdout: int, seed: int, validation: boo
 
 
 def check_choice(name: str, key: str, value, choices: Sequence[str]) -> None:
-    """Raises UserError when ``value`` is none of ``choices``."""
+    """Check that ``value`` is one of ``choices``.
+
+    Raises:
+        UserError: it is not.
+    """
     if value not in choices:
         hint = did_you_mean(str(value), choices)
         raise UserError(f'{name}: expected {key} one of {tuple(choices)}, got {value!r}.{hint}')
 
 
 def check_root(name: str, data_root) -> str:
-    """``data_root`` as text with ~ expanded. Raises UserError when none is given."""
+    """Return ``data_root`` as text with ~ expanded.
+
+    Raises:
+        UserError: it is missing.
+    """
     if not data_root or not isinstance(data_root, (str, Path)):
         raise UserError(f'{name}: data_root, the folder of the data, is missing; got {data_root!r}.')
     return str(Path(data_root).expanduser())
 
 
 def missing_data(name: str, root: Path, missing: Sequence[str], source: str, layout: str) -> UserError:
-    """The error for files that are not there.
+    """Return the error for missing files.
 
     Args:
-        missing: The expected files or folders, relative to ``root``.
-        source: Who gives the data out.
-        layout: What is to lie in ``root``.
+        name: the data set.
+        root: its folder.
+        missing: the expected files or folders, relative to ``root``.
+        source: who distributes the data.
+        layout: what ``root`` should contain.
     """
     what = f'there is no folder {root}' if not root.is_dir() else f'files are missing in {root}'
     return UserError(

@@ -1,4 +1,4 @@
-"""A transform that is applied with a probability which can change while the loader's workers live."""
+"""A transform applied with a probability that can change while the data workers are running."""
 
 import numpy as np
 import torch
@@ -13,22 +13,22 @@ __all__ = ['ScheduledProbability']
 
 @TRANSFORMS.register_module()
 class ScheduledProbability(BaseTransform):
-    """Apply another transform with ``probability``, which stands in memory that all processes share.
+    """Apply another transform with ``probability``, which is stored in memory shared by all processes.
 
-    A worker of a loader gets its copy of the transforms when it starts and keeps it as long as it lives:
-    with ``persistent_workers=True`` for the whole training. An attribute that the main process changes
-    between epochs would never get there. This number does, in workers of any kind, forked or spawned,
-    persistent or not, and without workers. ``mdvision.AugmentationScheduleHook`` sets it before each epoch.
+    A data worker gets its copy of the transforms when it starts and keeps it as long as it lives: with
+    ``persistent_workers=True`` for the whole run. An attribute that the main process changes between epochs
+    would never reach it. This number does, in workers of any kind, forked or spawned, persistent or not, and
+    without workers. ``mdvision.AugmentationScheduleHook`` sets it before each epoch.
 
-    Every call draws anew, so several of these in a pipeline are independent of each other.
+    Every call draws a new random number, so several of these in a pipeline are independent of each other.
 
     Args:
-        transform: the config of the transform, or the transform itself. It should always act: its own
-            probability, where it has one, multiplies this one.
-        start: the probability until somebody sets another, 0 to 1.
+        transform: the config of the transform, or the transform itself. It should always act: if it has a
+            probability of its own, the two multiply.
+        start: the initial probability, 0 to 1.
 
     Raises:
-        UserError: ``start`` is no number from 0 to 1.
+        UserError: ``start`` is not a number from 0 to 1.
     """
 
     def __init__(self, transform: dict | BaseTransform, start: float):
@@ -38,7 +38,7 @@ class ScheduledProbability(BaseTransform):
 
     @property
     def probability(self) -> float:
-        """The probability at this moment, the same in all processes; setting it reaches them all."""
+        """The current probability, the same in all processes; setting it reaches them all."""
         return self._shared.item()
 
     @probability.setter
@@ -46,8 +46,8 @@ class ScheduledProbability(BaseTransform):
         self._shared.fill_(_checked(value, 'probability'))
 
     def __setstate__(self, state: dict) -> None:
-        # What a spawned worker receives is the shared memory itself, and this changes nothing. A deep
-        # copy, such as a subset of a data set makes, is a number of its own, which is to be shared too.
+        # A spawned worker receives the shared memory itself, so this changes nothing there. A deep copy, such
+        # as a subset of a data set makes, gets its own number, which must be shared too.
         self.__dict__.update(state)
         self._shared.share_memory_()
 
@@ -56,7 +56,7 @@ class ScheduledProbability(BaseTransform):
         return np.random.rand() < self.probability
 
     def transform(self, results: dict) -> dict | None:
-        """What the inner transform makes of the sample, or the sample as it is."""
+        """Return the transformed sample, or the sample unchanged."""
         return self.inner(results) if self._applies() else results
 
     def __repr__(self) -> str:

@@ -19,11 +19,15 @@ __all__ = ['Caltech101', 'ImageNet', 'MiniImageNet']
 
 
 class Caltech101(hosts.Caltech101):
-    """Caltech-101, 102 classes with the background, of which there is no official split.
+    """Caltech-101: 102 classes including the background; there is no official split.
 
-    ``split`` is ``'train'`` or ``'test'``. With ``train_per_class=30`` so many images of each class, drawn
-    with ``split_seed``, are for training and all others for testing. Without it the files
-    ``meta/train.txt`` and ``meta/test.txt`` (lines ``CLASS/image_0001.jpg LABEL``) say which.
+    Args:
+        data_root: the folder of the data.
+        split: ``'train'`` or ``'test'``.
+        train_per_class: sample this many training images per class; the rest is for testing. Without it,
+            ``meta/train.txt`` and ``meta/test.txt`` (lines ``CLASS/image_0001.jpg LABEL``) define the split.
+        split_seed: seed of that sampling.
+        **kwargs: passed on to mmpretrain's ``BaseDataset``.
     """
 
     folder = '101_ObjectCategories'
@@ -42,7 +46,11 @@ class Caltech101(hosts.Caltech101):
         super().__init__(data_root=check_root('Caltech101', data_root), split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Every image of the split with its label. Raises UserError."""
+        """Return every image of the split with its label.
+
+        Raises:
+            UserError: files are missing or differ from the published ones.
+        """
         root = Path(self.data_root)
         images = root / self.folder
         if not images.is_dir():
@@ -92,9 +100,9 @@ class Caltech101(hosts.Caltech101):
 class ImageNet(hosts.ImageNet):
     """ImageNet (ILSVRC 2012), 1,281,167 + 50,000 images of 1,000 classes.
 
-    Either ``SPLIT/CLASS/*.JPEG`` with the same 1,000 folders in ``train`` and ``val``, or a file
-    ``meta/SPLIT.txt`` (or ``ann_file``) with lines ``FILE LABEL``, the files below ``SPLIT``. The images
-    themselves are not opened. Parts of ImageNet with fewer classes are for ``mdvision.ImageFolder``.
+    Expects either ``SPLIT/CLASS/*.JPEG`` with the same 1,000 folders in ``train`` and ``val``, or a file
+    ``meta/SPLIT.txt`` (or ``ann_file``) with lines ``FILE LABEL``, whose files are below ``SPLIT``. The
+    images themselves are not opened. For subsets of ImageNet with fewer classes use ``mdvision.ImageFolder``.
     """
 
     def __init__(self, data_root: str = '', split: str = 'train', data_prefix: str = '', **kwargs) -> None:
@@ -114,7 +122,11 @@ class ImageNet(hosts.ImageNet):
         super().__init__(data_root=str(root), split=split, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Every image of the split with its label. Raises UserError."""
+        """Return every image of the split with its label.
+
+        Raises:
+            UserError: files are missing or the folders differ from the published ones.
+        """
         images = Path(self.img_prefix)
         if self.ann_file:
             pairs = read_pairs(Path(self.ann_file), len(self.CLASSES))
@@ -157,9 +169,9 @@ class MiniImageNet(BaseDataset):
     """mini-ImageNet as a plain classification task: 100 classes, 480 + 120 images each.
 
     The published files ``train.csv``, ``val.csv`` and ``test.csv`` (columns ``filename,label``) share no
-    class. They are merged in this order, and each class is shuffled with NumPy's ``RandomState(1)`` and
-    cut at 80 %: the first part is ``split='train'``, the rest ``split='val'``. That is the order of
-    pandas' ``sample(frac=1, random_state=1)``. The classes are the WordNet ids, sorted.
+    class. They are merged in this order, and each class is shuffled with NumPy's ``RandomState(1)`` and split
+    at 80 %: the first part is ``split='train'``, the rest ``split='val'``. This is the order of pandas'
+    ``sample(frac=1, random_state=1)``. The classes are the WordNet ids, sorted.
     """
 
     tables = ('train.csv', 'val.csv', 'test.csv')
@@ -183,7 +195,11 @@ class MiniImageNet(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """Every image of the split with its label, class by class. Raises UserError."""
+        """Return every image of the split with its label, class by class.
+
+        Raises:
+            UserError: files are missing or differ from the published ones.
+        """
         root = Path(self.data_root)
         missing = [name for name in self.tables if not (root / name).is_file()]
         missing += ['images/'] if not (root / 'images').is_dir() else []
@@ -235,7 +251,11 @@ def _read_table(path: Path) -> list[tuple[str, str]]:
 
 
 def _all_there(folder: Path, files: list[str], listed_in: Path) -> None:
-    """Raises UserError when a listed file is not below ``folder``."""
+    """Check that every listed file is below ``folder``.
+
+    Raises:
+        UserError: files are missing.
+    """
     present = set(image_files(folder)[0])
     missing = [file for file in files if file.removeprefix('./') not in present]
     if missing:

@@ -1,11 +1,11 @@
-"""A strict PASCAL VOC data set: a fault in the data is an error with file, reason and fix before training.
+"""A strict PASCAL VOC data set: bad data is an error with file, reason and fix before training.
 
-Used in a config as ``type='mdvision.VOCDataset'``. It has no bare name: mmdet has a ``VOCDataset`` of its
-own, which drops objects of unknown classes in silence and fails in the middle of an epoch at a broken image.
+Used in a config as ``type='mdvision.VOCDataset'``. It has no bare name: mmdet's own ``VOCDataset`` silently
+drops objects of unknown classes and fails in the middle of an epoch at a broken image.
 
-Boxes leave here as continuous coordinates with x1 <= x < x2. VOC files hold 1-based inclusive pixel indices:
-the left and upper edge move by one, the right and lower stay. The plain overlap of two such boxes equals
-the devkit's, which adds 1 to each side of its inclusive boxes.
+Boxes are returned as continuous coordinates with x1 <= x < x2. VOC files hold 1-based inclusive pixel
+indices: the left and top edge move by one, the right and bottom edge stay. The plain overlap of two such
+boxes equals the devkit's, which adds 1 to each side of its inclusive boxes.
 """
 
 import logging
@@ -34,20 +34,31 @@ FILTERS = ('filter_empty_gt', 'min_size', 'bbox_min_size')
 
 
 class VOCDataset(BaseDetDataset):
-    """Images and boxes of one VOC split, checked as a whole when the data set is built.
+    """Images and boxes of one VOC split, fully checked when the data set is built.
 
-    ``data_root`` holds ``JPEGImages``, ``Annotations`` and ``ImageSets``; ``ann_file`` is the split file in
-    it. ``metainfo=dict(classes=(...))`` is required. ``box_base`` says how the files count pixels: 1 (the
-    standard), 0, or ``'auto'``: 0 when a box of the split begins at 0, else 1. Objects named in
-    ``ignore_classes`` are left out; any other unknown name is an error. ``check_images`` is ``'decode'``
-    (OpenCV decodes every file), ``'header'`` (its structure only) or ``'none'``. ``filter_cfg`` takes
-    mmdet's ``filter_empty_gt``, ``min_size`` (image side, pixels) and ``bbox_min_size``, for training only.
-    ``data_prefix`` takes mmdet's ``sub_data_root``. The rest goes to mmdet's ``BaseDetDataset``.
-
-    Entries are as mmdet's: ``img_path, img_id, xml_path, height, width, instances``; an instance has
+    Entries have mmdet's form: ``img_path, img_id, xml_path, height, width, instances``; an instance has
     ``bbox`` [x1, y1, x2, y2] in pixels, ``bbox_label``, ``ignore_flag``, ``difficult``, ``truncated``.
+    Repairs are printed in a summary.
 
-    Raises UserError, with every fault of the split in one message. Repairs are printed in a summary.
+    Args:
+        data_root: the folder with ``JPEGImages``, ``Annotations`` and ``ImageSets``.
+        ann_file: the split file, relative to ``data_root``.
+        metainfo: ``dict(classes=(...))``, required.
+        img_subdir: name of the image folder.
+        ann_subdir: name of the annotation folder.
+        box_base: how the files count pixels: from 1 (the standard), from 0, or ``'auto'``: 0 if a box of the
+            split begins at 0, otherwise 1.
+        ignore_classes: class names whose objects are left out; any other unknown name is an error.
+        filter_cfg: mmdet's ``filter_empty_gt``, ``min_size`` (image side, pixels) and ``bbox_min_size``, for
+            training only.
+        check_images: ``'decode'`` (OpenCV decodes every file), ``'header'`` (only the file structure) or
+            ``'none'``.
+        show_summary: print the summary.
+        data_prefix: mmdet's ``sub_data_root``.
+        **kwargs: passed on to mmdet's ``BaseDetDataset``.
+
+    Raises:
+        UserError: the split cannot be used; one message has all its problems.
     """
 
     def __init__(
@@ -94,7 +105,7 @@ class VOCDataset(BaseDetDataset):
         self.box_base = box_base
         self.check_images = check_images
         self.show_summary = show_summary
-        self._report: SplitReport | None = None  # alive while full_init runs
+        self._report: SplitReport | None = None  # set only while full_init runs
         super().__init__(
             ann_file=os.fspath(ann_file),
             metainfo={**metainfo, 'classes': classes},
@@ -105,7 +116,7 @@ class VOCDataset(BaseDetDataset):
         )
 
     def full_init(self) -> None:
-        """Reads and checks the split, once, and prints its summary on the main process."""
+        """Read and check the split, once, and print its summary on the main process."""
         if self._fully_initialized:
             return
         super().full_init()
@@ -118,7 +129,11 @@ class VOCDataset(BaseDetDataset):
                 print_log(report.warning_text(), logger='current', level=logging.WARNING)
 
     def load_data_list(self) -> list[dict]:
-        """Every image of the split as mmdet's dict. Raises UserError with all faults found."""
+        """Return every image of the split as mmdet's dict.
+
+        Raises:
+            UserError: one message with all problems found.
+        """
         reader = VOCReader(
             root=Path(self.data_prefix['sub_data_root'] or '.'),
             split_file=Path(self.ann_file),
@@ -138,7 +153,7 @@ class VOCDataset(BaseDetDataset):
         return data_list
 
     def filter_data(self) -> list[dict]:
-        """Applies ``filter_cfg`` in training; what it drops is counted in the summary."""
+        """Apply ``filter_cfg`` in training; the summary counts what it drops."""
         if self.test_mode or not self.filter_cfg:
             return self.data_list
         kept, lines = self.data_list, []
@@ -161,7 +176,7 @@ class VOCDataset(BaseDetDataset):
         return kept
 
     def _refuse_vanishing(self, data_list: list[dict]) -> None:
-        """A side that Resize rounds to 0 pixels would end an epoch in the middle, without a name."""
+        """Refuse images with a side that Resize would round to 0 pixels: they would crash in mid-epoch."""
         for step in self.pipeline.transforms:
             if not getattr(step, 'keep_ratio', False) or not isinstance(getattr(step, 'scale', None), tuple):
                 continue
@@ -180,7 +195,11 @@ class VOCDataset(BaseDetDataset):
 
 
 def _class_names(metainfo: Mapping | None) -> tuple[str, ...]:
-    """The classes of ``metainfo`` as a tuple of names. Raises UserError."""
+    """Return the classes of ``metainfo`` as a tuple of names.
+
+    Raises:
+        UserError: they are missing or not valid names.
+    """
     classes = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
     example = "for example metainfo=dict(classes=('cat', 'dog'))"
     if classes is None:

@@ -1,7 +1,7 @@
-"""Reads PASCAL VOC split files and annotation files, strictly: whatever is wrong is named.
+"""Read PASCAL VOC split files and annotation files strictly: every problem is named.
 
-Pure parsing: nothing here opens an image, and no host library is imported. Objects are counted from 1, in
-the order of the file, as a person counts them in an editor.
+This is pure parsing: nothing here opens an image or imports an upstream library. Objects are numbered from 1,
+in the order of the file, as one counts them in an editor.
 """
 
 import math
@@ -32,7 +32,7 @@ COORDINATES = ('xmin', 'ymin', 'xmax', 'ymax')
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong in one annotation file. ``object_index`` counts from 1; 0 is the file as a whole."""
+    """One problem in one annotation file. ``object_index`` counts from 1; 0 is the file as a whole."""
 
     reason: str
     object_index: int = 0
@@ -59,7 +59,7 @@ class AnnotationError(UserError):
 
 
 class BoxError(ValueError):
-    """A box that no repair makes usable. ``kind`` is ``'outside'`` or ``'normalised'``."""
+    """A box that no repair makes usable. ``kind`` is ``'outside'`` or ``'normalized'``."""
 
     def __init__(self, kind: str, reason: str):
         self.kind = kind
@@ -68,7 +68,7 @@ class BoxError(ValueError):
 
 @dataclass(frozen=True)
 class VOCObject:
-    """One ``<object>``. ``box`` is (xmin, ymin, xmax, ymax) exactly as the file has it, unshifted floats."""
+    """One ``<object>``. ``box`` is (xmin, ymin, xmax, ymax) exactly as in the file, as unshifted floats."""
 
     index: int
     name: str
@@ -80,22 +80,23 @@ class VOCObject:
 
 @dataclass(frozen=True)
 class VOCAnnotation:
-    """One annotation file. ``width`` and ``height`` are pixels, None when the file has no usable size."""
+    """One annotation file. ``width`` and ``height`` are in pixels, or None if the file has no usable size."""
 
     path: str
-    filename: str  # last part of <filename>, '' when there is none
+    filename: str  # last part of <filename>, '' if there is none
     width: int | None
     height: int | None
     objects: tuple[VOCObject, ...]
 
 
 def read_split(path: str | os.PathLike) -> list[str]:
-    """The image ids of a split file, in its order.
+    """Return the image ids of a split file, in file order.
 
-    Blank lines, spaces around an id, Windows line ends and a byte order mark are no part of an id. A file
-    whose every line is ``id 1``, ``id 0`` or ``id -1`` is VOC's per-class form: the first column counts.
+    Blank lines, spaces around an id, Windows line endings and a byte order mark are not part of an id. A file
+    whose every line is ``id 1``, ``id 0`` or ``id -1`` has VOC's per-class form: the first column counts.
 
-    Raises UserError for a file that is missing, not UTF-8 text or empty, and for ids that occur twice.
+    Raises:
+        UserError: the file is missing, empty or not UTF-8 text, or an id occurs twice.
     """
     path = Path(path)
     try:
@@ -123,10 +124,13 @@ def read_split(path: str | os.PathLike) -> list[str]:
 
 
 def parse_voc_xml(path: str | os.PathLike) -> VOCAnnotation:
-    """Reads one annotation file. Raises :class:`AnnotationError` with every fault of the file.
+    """Read one annotation file.
 
-    Tolerated, and left for the caller to report: a missing or odd ``<difficult>`` (``odd_difficult`` says
-    which) and a missing, zero or fractional ``<size>`` (``width`` and ``height`` are None).
+    Tolerated, and left for the caller to report: a missing or unusual ``<difficult>`` (see ``odd_difficult``)
+    and a missing, zero or fractional ``<size>`` (``width`` and ``height`` are None).
+
+    Raises:
+        AnnotationError: the file has problems; it holds all of them.
     """
     try:
         root = ET.fromstring(Path(path).read_bytes())
@@ -161,12 +165,12 @@ _PLACES = {'object': ('annotation',), 'bndbox': ('object', 'part'), 'xmin': ('bn
 
 
 def _misplaced(root: ET.Element) -> list[Fault]:
-    """A fault for each way in which objects stand elsewhere or are spelt otherwise: they would vanish."""
+    """Return one fault per misplaced or misspelled kind of object tag: such objects would vanish."""
     found, nodes = {}, [(root, 0)]
     while nodes:
         parent, depth = nodes.pop()
         for node in parent:
-            tag = node.tag if isinstance(node.tag, str) else ''  # a comment has a function for a tag
+            tag = node.tag if isinstance(node.tag, str) else ''  # the tag of a comment is a function
             usual = tag.rpartition('}')[2].lower()
             spelt = usual not in _PLACES or tag == usual
             here = parent.tag in _PLACES.get(usual, (parent.tag,)) and not (usual == 'object' and depth)
@@ -179,12 +183,12 @@ def _misplaced(root: ET.Element) -> list[Fault]:
 
 
 def shorten(text: str, most: int = 60) -> str:
-    """A text of a file for a message: what is longer than ``most`` characters is cut."""
+    """Shorten a text from a file to ``most`` characters for a message."""
     return text if len(text) <= most else f'{text[:most]}... ({len(text)} characters)'
 
 
 def _parse_object(node: ET.Element, index: int, faults: list[Fault]) -> VOCObject | None:
-    """One object, or None after its faults were added to ``faults``."""
+    """Parse one object; return None after adding its problems to ``faults``."""
     before = len(faults)
     name = (node.findtext('name') or '').strip()
     if not name:
@@ -215,7 +219,7 @@ def _parse_object(node: ET.Element, index: int, faults: list[Fault]) -> VOCObjec
 
 
 def _number(text: str | None) -> float | None:
-    """A finite float, or None. ``1_000`` is a number to Python but to nobody who writes annotations."""
+    """Return a finite float, or None. ``1_000`` is a number in Python but not in annotations."""
     if text is None or '_' in text:
         return None
     try:
@@ -232,7 +236,7 @@ def _whole_positive(text: str | None) -> int | None:
 
 
 def _flag(text: str | None) -> tuple[bool, str]:
-    """(value, what was odd): 0 and 1 are the standard; words are understood; all else counts as 0."""
+    """Return (value, what was unusual). 0 and 1 are standard; words are understood; all else counts as 0."""
     if text is None:
         return False, 'missing'
     word = text.strip().lower()
@@ -244,17 +248,27 @@ def _flag(text: str | None) -> tuple[bool, str]:
 def settle_box(
     box: tuple[float, float, float, float], base: int, width: int, height: int
 ) -> tuple[list[float] | None, tuple[str, ...]]:
-    """A file's box as continuous coordinates [x1, y1, x2, y2] within the image, and the repairs it took.
+    """Convert a box of a file to continuous coordinates [x1, y1, x2, y2] within the image.
 
-    ``base`` 1: VOC's 1-based inclusive pixel indices, (xmin - 1, ymin - 1, xmax, ymax). ``base`` 0: used as
-    they are. ``width`` and ``height`` are the image's, in pixels. Repairs are among ``'swapped'``,
-    ``'clipped'``, ``'degenerate'``; a degenerate box is None: dropped. Raises :class:`BoxError`.
+    Args:
+        box: (xmin, ymin, xmax, ymax) as in the file.
+        base: 1 for VOC's 1-based inclusive pixel indices, (xmin - 1, ymin - 1, xmax, ymax); 0 to use them as
+            they are.
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+
+    Returns:
+        the box, or None if it is degenerate and dropped; and the repairs: ``'swapped'``, ``'clipped'``,
+        ``'degenerate'``.
+
+    Raises:
+        BoxError: no repair makes the box usable.
     """
     xmin, ymin, xmax, ymax = box
     shown = f'({", ".join(f"{v:g}" for v in box)})'
     if all(0 <= v <= 1 for v in box) and xmin != xmax and ymin != ymax and max(width, height) > 1:
-        raise BoxError('normalised', f'box {shown} lies within 0..1: a fraction of the image, not pixels')
-    # Where the last pixel is included, an image one pixel wide has no other box than from 1 to 1.
+        raise BoxError('normalized', f'box {shown} lies within 0..1: a fraction of the image, not pixels')
+    # With an inclusive last pixel, the only box in a one-pixel-wide image is from 1 to 1.
     if (xmin == xmax and not base == xmin == width) or (ymin == ymax and not base == ymin == height):
         return None, ('degenerate',)
     repairs = []

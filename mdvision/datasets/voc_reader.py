@@ -1,6 +1,6 @@
-"""Reads one VOC split as a whole: every file is looked at, every fault is gathered, then judged together.
+"""Read one VOC split completely: check every file, gather every problem, then judge them together.
 
-The result is mmdet's list of dicts, but no host library is imported here.
+The result is mmdet's list of dicts, but this module imports no upstream library.
 """
 
 from collections import Counter
@@ -35,10 +35,10 @@ SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 @dataclass
 class VOCReader:
-    """What to read and how strictly; :meth:`read` does it once and leaves its findings in ``report``.
+    """Read one VOC split. :meth:`read` runs once and leaves its findings in ``report``.
 
     ``loader_turns``: the pipeline's image loader obeys EXIF orientation. ``min_box_side``: boxes with a
-    shorter side (pixels) are marked to be ignored. ``need_objects``: a split without any object is an error.
+    shorter side (pixels) are marked as ignored. ``need_objects``: a split without any object is an error.
     """
 
     root: Path
@@ -58,7 +58,11 @@ class VOCReader:
         self.report = SplitReport(self._name(self.split_file), str(self.root))
 
     def read(self) -> list[dict]:
-        """Every image of the split. Raises UserError with all faults in one message."""
+        """Return every image of the split.
+
+        Raises:
+            UserError: one message with all problems found.
+        """
         self._check_layout()
         ids = read_split(self.split_file)
         self.report.num_images = len(ids)
@@ -86,14 +90,18 @@ class VOCReader:
         return data_list
 
     def _name(self, path: str | Path) -> str:
-        """A path below the root as the messages name it."""
+        """Return a path relative to the root, as messages show it."""
         try:
             return Path(path).relative_to(self.root).as_posix()
         except ValueError:
             return str(path)
 
     def _check_layout(self) -> None:
-        """Raises UserError when a folder or the split file is missing."""
+        """Check that the folders and the split file exist.
+
+        Raises:
+            UserError: one is missing.
+        """
         missing = []
         if not self.root.is_dir():
             missing.append(f'no folder {self.root} (data_root)')
@@ -142,7 +150,7 @@ class VOCReader:
         return annotations
 
     def _count_names(self, annotations: Iterable[VOCAnnotation]) -> None:
-        """Counts ignored classes; unknown ones are a fault for each name."""
+        """Count ignored classes; record one fault per unknown name."""
         unknown: Counter[str] = Counter()
         first: dict[str, str] = {}
         for annotation in annotations:
@@ -158,12 +166,12 @@ class VOCReader:
         self.report.unknown = tuple(shorten(name) for name, _ in unknown.most_common(NAMED_CLASSES))
 
     def _settle_base(self, annotations: Iterable[VOCAnnotation]) -> int:
-        """0 or 1, from ``box_base`` or the whole split; the summary says which and why."""
+        """Return 0 or 1, from ``box_base`` or the whole split; the summary says which and why."""
         zeros = [
             f'{self._name(annotation.path)} object {item.index}'
             for annotation in annotations
             for item in annotation.objects
-            # a box within 0..1 is a placeholder or a fraction: it says nothing about the count
+            # A box within 0..1 is a placeholder or a fraction and says nothing about the base.
             if max(item.box) > 1 and (0 <= item.box[0] < 1 or 0 <= item.box[1] < 1)
         ]
         if self.box_base == 'auto':
@@ -180,10 +188,10 @@ class VOCReader:
         return self.box_base
 
     def _find_images(self, annotations: dict[str, VOCAnnotation]) -> dict[str, Path]:
-        """id -> its image: the file named by the id; of several endings the one in ``<filename>``.
+        """Return {id: image}: the file named by the id; of several extensions the one in ``<filename>``.
 
-        Only without such a file is another ``<filename>`` believed: copied annotation files often keep the
-        name of the picture they were copied from.
+        Another ``<filename>`` is used only if no such file exists: copied annotation files often keep the
+        name of the image they were copied from.
         """
         listings: dict[Path, dict[str, list[str]]] = {}
         images: dict[str, Path] = {}
@@ -218,7 +226,7 @@ class VOCReader:
         return images
 
     def _look_at(self, images: dict[str, Path], annotations: dict) -> dict[str, ImageFacts | None]:
-        """id -> facts of its image; None where nothing needs to be known of it."""
+        """Return {id: facts about its image}; None where none are needed."""
         if self.check_images == 'none':
             return {
                 image_id: check_image(str(path), 'none') if annotations[image_id].width is None else None
@@ -230,7 +238,7 @@ class VOCReader:
     def _settle_size(
         self, annotation: VOCAnnotation, image: Path, facts: ImageFacts | None
     ) -> tuple[int, int] | None:
-        """(width, height) as the loader delivers the image; None after a fault."""
+        """Return (width, height) as the loader delivers the image; None after a fault."""
         if facts is None:
             return annotation.width, annotation.height
         if facts.fault:
@@ -286,7 +294,7 @@ class VOCReader:
         }
 
     def _judge(self, data_list: list[dict]) -> None:
-        """What only the whole split shows; then raises for every fault found so far."""
+        """Check what only the whole split shows, then raise if any fault was found."""
         report = self.report
         report.num_empty = sum(not info['instances'] for info in data_list)
         total = report.objects.total()
@@ -309,7 +317,7 @@ class VOCReader:
 
 
 def _images_by_stem(folder: Path) -> dict[str, list[str]]:
-    """stem -> the image files of that stem in ``folder``, the usual ending first."""
+    """Return {stem: image files with that stem in ``folder``}, the usual extension first."""
     found: dict[str, list[str]] = {}
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.suffix.lower() in SUFFIXES:

@@ -1,4 +1,4 @@
-"""What reading one split found: faults that stop the run, repairs and warnings that are printed."""
+"""Findings from reading one split: faults that stop the run, repairs and warnings that are printed."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ __all__ = ['SplitReport']
 DETAIL_LINES = 20
 NAMED_FILES = 10
 
-# kind -> (what it is called, what to do). The order is the order in the message.
+# kind -> (title, fix). Messages use this order.
 FAULTS = {
     'no xml': (
         'annotation files missing',
@@ -51,7 +51,7 @@ FAULTS = {
         "leave color_type of LoadImageFromFile at 'color', or save the images again upright without the "
         'EXIF flag',
     ),
-    'normalised': (
+    'normalized': (
         'boxes in fractions instead of pixels',
         'multiply by width and height: boxes are pixel coordinates',
     ),
@@ -84,9 +84,9 @@ WARNINGS = {
 
 
 class SplitReport:
-    """Gathers findings over a whole split. File names are relative to the data root.
+    """Gather findings over a whole split. File names are relative to the data root.
 
-    ``what`` is the kind of the data: ``'VOC'``, ``'COCO'``.
+    ``what`` is the kind of data: ``'VOC'``, ``'COCO'``.
     """
 
     def __init__(self, split: str, root: str, what: str = 'VOC'):
@@ -96,8 +96,8 @@ class SplitReport:
         self.num_images = 0
         self.num_empty = 0
         self.num_difficult = 0
-        self.num_small = 0  # boxes that bbox_min_size marks to be ignored
-        self.unknown: tuple[str, ...] = ()  # class names in the files that the config does not have
+        self.num_small = 0  # boxes that bbox_min_size marks as ignored
+        self.unknown: tuple[str, ...] = ()  # class names in the files that are not in the config
         self.objects: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter()
         self.boxes = ''
@@ -111,25 +111,25 @@ class SplitReport:
         self._faults.setdefault(kind, []).append(line)
 
     def found(self, kind: str, where: str) -> None:
-        """Counts a repair or a warning of a kind from the tables above."""
+        """Record a repair or a warning of a kind from the tables above."""
         assert kind in REPAIRS or kind in WARNINGS, kind
         self._found.setdefault(kind, []).append(where)
 
     def places(self, kind: str) -> list[str]:
-        """Where a repair or warning was found so far."""
+        """Return where a repair or warning was found so far."""
         return self._found.get(kind, [])
 
     def repairs(self) -> list[str]:
-        """The kinds of repairs that were found."""
+        """Return the kinds of repairs that were found."""
         return [kind for kind in REPAIRS if kind in self._found]
 
     def raise_faults(self) -> None:
-        """Raises one UserError with every fault, or does nothing."""
+        """Raise one UserError with every fault, if there is any."""
         if self._faults:
             raise UserError(self.fault_text())
 
     def fault_text(self) -> str:
-        """Every fault, grouped by kind; '' where there is none."""
+        """Return every fault, grouped by kind, or ''."""
         if not self._faults:
             return ''
         total = sum(len(lines) for lines in self._faults.values())
@@ -138,7 +138,7 @@ class SplitReport:
             f'({self.num_images} images, folder {self.root}):'
         ]
         kinds = [kind for kind in FAULTS if kind in self._faults]
-        shares, left = {}, DETAIL_LINES  # the rare kinds in full, the frequent ones share what is left
+        shares, left = {}, DETAIL_LINES  # rare kinds in full, frequent ones share what remains
         for position, kind in enumerate(sorted(kinds, key=lambda kind: len(self._faults[kind]))):
             shares[kind] = min(len(self._faults[kind]), left // (len(kinds) - position))
             left -= shares[kind]
@@ -153,7 +153,7 @@ class SplitReport:
         return '\n'.join(message)
 
     def summary(self) -> str:
-        """The block that is printed for a split that can be used."""
+        """Return the block that is printed for a usable split."""
         counts = [f'{name} {number}' for name, number in self.objects.items()]
         shown = ', '.join(counts[:30]) + (
             f', and {len(counts) - 30} more classes' if len(counts) > 30 else ''
@@ -174,7 +174,7 @@ class SplitReport:
         return '\n'.join([*lines, *(f'  {line}' for line in self.extra)])
 
     def warning_text(self) -> str:
-        """The warnings, or ''."""
+        """Return the warnings, or ''."""
         kinds = [kind for kind in WARNINGS if kind in self._found]
         lines = [f'{WARNINGS[kind]} ({len(self._found[kind])}): {self._where(kind)}' for kind in kinds]
         return '\n'.join(f'{self.what} split {self.split}: {line}' for line in [*self.warnings, *lines])

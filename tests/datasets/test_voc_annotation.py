@@ -249,8 +249,8 @@ def test_settle_box(box, base, settled, repairs):
         ((-9, 1, 0, 5), 'outside', 'fully outside'),
         ((30, 1, 25, 5), 'outside', 'fully outside'),  # exchanged, and outside either way
         ((1, 1, 1e30, 5), 'outside', 'reaches far beyond'),
-        ((0.1, 0.2, 0.8, 1.0), 'normalised', r'\(0.1, 0.2, 0.8, 1\) lies within 0..1'),
-        ((0, 0, 1, 1), 'normalised', 'fraction of the image'),
+        ((0.1, 0.2, 0.8, 1.0), 'normalized', r'\(0.1, 0.2, 0.8, 1\) lies within 0..1'),
+        ((0, 0, 1, 1), 'normalized', 'fraction of the image'),
     ],
 )
 def test_settle_box_faults(box, kind, reason):

@@ -72,7 +72,7 @@ FAULTS = {
         lambda f: f.xml('b', item(box=(2, 3, 1e30, 9))),
         [f'{XML} object 1', 'reaches far beyond'],
     ),
-    'normalised': (
+    'normalized': (
         lambda f: f.xml('b', item(box=(0.1, 0.2, 0.5, 0.9))),
         [f'{XML} object 1', 'lies within 0..1', 'multiply by width and height'],
     ),
