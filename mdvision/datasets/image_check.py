@@ -78,7 +78,7 @@ def check_images(paths: list[str], check: str) -> list[ImageFacts]:
     keys = [_state(path, check) for path in paths]
     new = list(dict.fromkeys(key for key in keys if key is not None and key not in _known))
     with _any_size(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        progress = _Progress(len(new), 'image files looked at')
+        progress = _Progress(len(new), 'image files checked')
         found = []
         for facts in pool.map(lambda key: check_image(key[0], check), new):
             found.append(facts)
@@ -143,7 +143,7 @@ def check_image(path: str, check: str) -> ImageFacts:
     except UnidentifiedImageError:
         if head.lstrip()[:1] == b'<':
             return ImageFacts(fault='is not an image: it begins like an HTML or XML page')
-        return ImageFacts(fault='is not an image that can be recognised')
+        return ImageFacts(fault='is not a recognizable image')
     except OSError as error:
         reason = error.strerror and f'cannot be read: {error.strerror}'
         return ImageFacts(fault=reason or f'cannot be decoded: {error}')
@@ -202,7 +202,7 @@ def _opencv_fault(file) -> tuple[str, bool]:
             return 'is of a kind that OpenCV, which loads the images, cannot read', False
         values = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH)
         if values.dtype.kind == 'f':
-            return 'holds floating-point values, which OpenCV makes no picture of', False
+            return 'holds floating-point values, which OpenCV cannot convert to an image', False
         return '', values.itemsize > 1
     except cv2.error as error:
         return f'cannot be decoded by OpenCV: {error.err or error}', False
@@ -249,7 +249,7 @@ def _jpeg_fault(data: bytes) -> str:
         if position < 0 or position + 1 >= len(data):
             return f'is truncated: no end-of-image marker in {len(data)} bytes'
         if data[position] != 0xFF:
-            return f'is garbled at byte {position}: no marker where one must be'
+            return f'is corrupt at byte {position}: a marker is missing'
         marker = data[position + 1]
         if marker == 0xFF:  # a fill byte
             position += 1
@@ -261,7 +261,7 @@ def _jpeg_fault(data: bytes) -> str:
             position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
             in_scan = marker == 0xDA
         else:
-            return f'is garbled at byte {position}: marker FF{marker:02X} cannot stand there'
+            return f'is corrupt at byte {position}: marker FF{marker:02X} is not allowed there'
 
 
 def loader_turns(transforms: Iterable) -> bool:
@@ -324,5 +324,5 @@ def settle_size(
 
     if exchanged and fits(seen) and not fits(stated):
         return seen, 'exchanged'  # the boxes prove which of the two is right
-    note = ', width and height exchanged' if exchanged else ''
+    note = ', width and height are swapped' if exchanged else ''
     raise SizeError('size', f'{says}, the image is {seen[0]}x{seen[1]}{note}')

@@ -118,7 +118,7 @@ class ImageFolder(BaseDataset):
         ]
         if others:
             self._messages.append(
-                f'  passed over, no picture by their endings ({len(others)}): {shortlist(others, 5)}'
+                f'  skipped, not images by their extensions ({len(others)}): {shortlist(others, 5)}'
             )
         if self.split != 'train' and self.check != 'none':
             self._compare_with_train(folder, [Path(path) for path in paths])
@@ -142,7 +142,7 @@ class ImageFolder(BaseDataset):
             more = f'\n    ... and {len(broken) - 20} more' if len(broken) > 20 else ''
             raise UserError(
                 f'{len(broken)} broken images in {prefix}:{lines}{more}\n'
-                '  fix: fetch or export these files again, or remove them.'
+                '  fix: download or export these files again, or remove them.'
             )
         if deep and not self.scale_16_bit:
             raise UserError(
@@ -156,8 +156,8 @@ class ImageFolder(BaseDataset):
             )
         if damaged:
             self._warnings.append(
-                f'{prefix}: {len(damaged)} damaged images that OpenCV reads nevertheless, perhaps with '
-                f'garbled pixels: {shortlist(damaged, 5)}'
+                f'{prefix}: {len(damaged)} damaged images that OpenCV still reads, perhaps with '
+                f'wrong pixels: {shortlist(damaged, 5)}'
             )
 
     def _compare_with_train(self, folder: Path, paths: list[Path]) -> None:
@@ -169,7 +169,7 @@ class ImageFolder(BaseDataset):
             pairs = shortlist((f'{path} = {twin}' for twin, path in both), 5)
             self._warnings.append(
                 f'{len(both)} of {len(paths)} images of {folder} are in {train} too, so the '
-                f'accuracy is too good: {pairs}. Take them out of one of the two.'
+                f'accuracy is too high: {pairs}. Remove them from one of the two.'
             )
 
     def extra_repr(self) -> list[str]:
@@ -186,8 +186,8 @@ def check_splits(root: Path, split: str, classes_given: bool) -> None:
     for part in dict.fromkeys((split, 'train')):
         if (root / part).is_dir() or (part == 'train' != split and classes_given):
             continue
-        there = f' There are {shortlist(class_names(root)) or "no folders"}.' if root.is_dir() else ''
-        why = ' (it gives the order of the classes; or give classes=[...])' if part != split else ''
+        there = f' It contains {shortlist(class_names(root)) or "no folders"}.' if root.is_dir() else ''
+        why = ' (it defines the order of the classes; or set classes=[...])' if part != split else ''
         raise UserError(
             f'ImageFolder: there is no folder {root / part}{why} (from {Path.cwd()}).{there}\n'
             f'  layout: {root}/train/CLASS/*.jpg, {root}/val/CLASS/*.jpg, perhaps {root}/test/CLASS/*.jpg, '
@@ -208,7 +208,8 @@ def _settle_classes(root: Path, classes: Sequence[str] | None) -> tuple[str, ...
         classes = class_names(root / 'train')
     if len(classes) < 2:
         raise UserError(
-            f'ImageFolder: expected a folder for each of at least two classes in {root / "train"}, found '
+            f'ImageFolder: expected one folder per class, for at least two classes, in {root / "train"}, '
+            'found '
             f'{shortlist(map(repr, classes)) or "none"}.\n  layout: {root}/train/CLASS/*.jpg'
         )
     return tuple(classes)

@@ -112,21 +112,21 @@ def _foreign(root: Path) -> str:
     if not root.exists():
         return ''
     if not root.is_dir():
-        return f'mini_voc wants to make the folder {root}, but that is a file. Choose another path.'
+        return f'mini_voc cannot create the folder {root}: it is a file. Choose another path.'
     entries = sorted(path.name for path in root.iterdir())
     if not entries:
         return ''
     if _read_stamp(root) is None:
         return (
             f'mini_voc does not touch {root}: the folder is not empty (it holds {entries[0]!r}) and has no '
-            f'{STAMP} that says it was made here. Choose another path, or remove the folder yourself.'
+            f'{STAMP} that says mini_voc created it. Choose another path, or remove the folder yourself.'
         )
     for path in sorted(root.rglob('*')):
         name = path.relative_to(root).as_posix()
         if path.is_symlink() or (not path.is_dir() and not _OUR_FILES.fullmatch(name)):
             return (
-                f'mini_voc would make {root} anew (other arguments, or files are missing), but it holds '
-                f'{name!r}, which mini_voc did not make. Move that file away, or choose another path.'
+                f'mini_voc would regenerate {root} (other arguments, or missing files), but it holds '
+                f'{name!r}, which mini_voc did not create. Move that file away, or choose another path.'
             )
     return ''
 
@@ -142,7 +142,7 @@ def _refuse_foreign(root: Path) -> None:
         try:
             reason = _foreign(root)
         except FileNotFoundError:
-            reason = f'mini_voc could not look through {root}: its files keep changing.'
+            reason = f'mini_voc could not read {root}: its files keep changing.'
         if not reason:
             return
         time.sleep(0.1)
@@ -247,10 +247,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='python -m mdvision.datasets.mini_voc', description=__doc__.split('\n')[0]
     )
-    parser.add_argument('root', help='folder to make')
-    parser.add_argument('--train', type=int, default=320, metavar='N', help='training images')
-    parser.add_argument('--val', type=int, default=80, metavar='N', help='validation images')
-    parser.add_argument('--size', type=int, nargs=2, default=(160, 120), metavar=('W', 'H'), help='in pixels')
+    parser.add_argument('root', help='folder to create')
+    parser.add_argument('--train', type=int, default=320, metavar='N', help='number of training images')
+    parser.add_argument('--val', type=int, default=80, metavar='N', help='number of validation images')
+    parser.add_argument(
+        '--size', type=int, nargs=2, default=(160, 120), metavar=('W', 'H'), help='width and height in pixels'
+    )
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args(argv)
     try:

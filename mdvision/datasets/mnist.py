@@ -47,7 +47,7 @@ class MNIST(ArrayDataset):
         if len(images) != len(labels):
             raise UserError(
                 f'{type(self).__name__}: {images_path} has {len(images)} images, but {labels_path} has '
-                f'{len(labels)} labels. One of them belongs to another data set: fetch both again.'
+                f'{len(labels)} labels. One of them belongs to another data set: download both again.'
             )
         classes = len(self.metainfo['classes'])
         if labels.max() >= classes:
@@ -60,7 +60,7 @@ class MNIST(ArrayDataset):
             if wrong and tuple(labels[:10].tolist()) in starts:
                 raise UserError(
                     f'{type(self).__name__}: {labels_path} is the file of {name}, which has the same name. '
-                    f'Keep the two data sets in folders of their own and correct data_root.'
+                    f'Keep the two data sets in separate folders and correct data_root.'
                 )
         return images, labels
 
@@ -71,7 +71,9 @@ class MNIST(ArrayDataset):
                 return found
         missing = [f'{n} or {n}.gz' for n in self.files[train] if not _existing(self.root / n)]
         layout = ', '.join(f'{self.root / name}.gz' for names in self.files.values() for name in names)
-        raise missing_data(type(self).__name__, self.root, missing, self.source, f'{layout}; packed or not')
+        raise missing_data(
+            type(self).__name__, self.root, missing, self.source, f'{layout}; compressed or not'
+        )
 
 
 class FashionMNIST(MNIST):
@@ -130,7 +132,7 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     magic = bytes((0, 0, 8, ndim))
     if data[:4] != magic or len(data) < 4 * (1 + ndim):
         raise UserError(
-            f'{path} is no IDX file of bytes in {ndim} dimensions: it must begin with {magic.hex(" ")}, '
+            f'{path} is not an IDX file of bytes in {ndim} dimensions: it must begin with {magic.hex(" ")}, '
             f'got {data[:4].hex(" ") or "an empty file"}. Images and labels exchanged, or fetch it again.'
         )
     shape = tuple(np.frombuffer(data, '>u4', ndim, offset=4).tolist())

@@ -47,7 +47,8 @@ class ArrayDataset(BaseDataset, ABC):
             raise UserError(f'{name}: expected holdout as a number of images, 0 or more, got {holdout!r}.')
         if split == 'val' and not holdout:
             raise UserError(
-                f"{name} has no official validation split: split='val' needs holdout=N, which takes N images "
+                f"{name} has no official validation split: split='val' needs holdout=N, which sets aside N "
+                'images '
                 'of the training split (for example holdout=5000, in train_dataloader.dataset too); or use '
                 "split='test'."
             )
@@ -133,7 +134,7 @@ def check_root(name: str, data_root) -> str:
         UserError: it is missing.
     """
     if not data_root or not isinstance(data_root, (str, Path)):
-        raise UserError(f'{name}: data_root, the folder of the data, is missing; got {data_root!r}.')
+        raise UserError(f'{name}: data_root, the folder of the data, is required; got {data_root!r}.')
     return str(Path(data_root).expanduser())
 
 

@@ -147,7 +147,7 @@ class ImageNet(hosts.ImageNet):
         if len(found) != len(self.CLASSES):
             raise UserError(
                 f'ImageNet: expected {len(self.CLASSES)} class folders in {images}, found {len(found)}: '
-                f'{shortlist(found, 5)}. For fewer classes use mdvision.ImageFolder.'
+                f'{shortlist(found, 5)}. For fewer classes, use mdvision.ImageFolder.'
             )
         train = Path(self.data_root) / 'train'
         if train.is_dir() and train != images:

@@ -81,7 +81,7 @@ class VOCDataset(BaseDetDataset):
         both = sorted(set(self.ignore_classes) & set(classes))
         if both:
             raise UserError(
-                f'VOCDataset: {both} is in classes and in ignore_classes. Keep it in one of them.'
+                f'VOCDataset: {both} is in both classes and ignore_classes. Keep it in one of them.'
             )
         if isinstance(box_base, bool) or box_base not in ('auto', 0, 1):
             raise UserError(f"VOCDataset: expected box_base 'auto', 0 or 1, got {box_base!r}.")
@@ -98,7 +98,8 @@ class VOCDataset(BaseDetDataset):
             )
         if (kwargs.get('backend_args') or {}).get('backend', 'local') != 'local':
             raise UserError(
-                'VOCDataset reads local files; got backend_args of another storage. Copy the data.'
+                'VOCDataset reads local files; got backend_args for another storage. Copy the data to a '
+                'local disk.'
             )
         self.img_subdir = img_subdir
         self.ann_subdir = ann_subdir
@@ -187,9 +188,9 @@ class VOCDataset(BaseDetDataset):
             ]
             if gone:
                 raise UserError(
-                    f'VOC split {self.ann_file}: {len(gone)} images are so long that '
-                    f'{type(step).__name__} to {step.scale} leaves their other side 0 pixels: '
-                    f'{shortlist(gone, 10)}. Cut them into parts, take their ids out of '
+                    f'VOC split {self.ann_file}: {len(gone)} images are so elongated that '
+                    f'{type(step).__name__} to {step.scale} reduces their short side to 0 pixels: '
+                    f'{shortlist(gone, 10)}. Cut them into parts, remove their ids from '
                     'the split, or resize to a larger scale.'
                 )
 
@@ -204,7 +205,7 @@ def _class_names(metainfo: Mapping | None) -> tuple[str, ...]:
     example = "for example metainfo=dict(classes=('cat', 'dog'))"
     if classes is None:
         raise UserError(
-            f'VOCDataset: the class names are missing: give metainfo with classes, {example}; got '
+            f'VOCDataset: the class names are missing: set metainfo with classes, {example}; got '
             f'metainfo={metainfo!r}.'
         )
     if isinstance(classes, str):  # ('cat') is a str, not a tuple
@@ -218,5 +219,5 @@ def _class_names(metainfo: Mapping | None) -> tuple[str, ...]:
         )
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
-        raise UserError(f'VOCDataset: classes holds {twice} more than once. Keep each once.')
+        raise UserError(f'VOCDataset: classes holds {twice} more than once. Keep each of them once.')
     return tuple(classes)

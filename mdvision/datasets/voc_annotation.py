@@ -105,11 +105,12 @@ def read_split(path: str | os.PathLike) -> list[str]:
         raise UserError(f'cannot read the split file {path}: {error.strerror}.') from None
     except UnicodeDecodeError as error:
         raise UserError(
-            f'the split file {path} is not UTF-8 text (byte {error.start}). Save it as UTF-8, one id a line.'
+            f'the split file {path} is not UTF-8 text (byte {error.start}). Save it as UTF-8, one id per '
+            'line.'
         ) from None
     ids = [line.strip() for line in text.splitlines() if line.strip()]
     if not ids:
-        raise UserError(f'the split file {path} is empty: expected one image id a line, such as 000005.')
+        raise UserError(f'the split file {path} is empty: expected one image id per line, such as 000005.')
     columns = [re.fullmatch(r'(\S+)\s+(?:-1|0|1)', line) for line in ids]
     if all(columns):
         ids = [match.group(1) for match in columns]
@@ -118,7 +119,7 @@ def read_split(path: str | os.PathLike) -> list[str]:
         named = shortlist(f'{name} ({count}x)' for name, count in twice)
         raise UserError(
             f'the split file {path} lists {len(twice)} ids more than once, and each would count again in '
-            f'training and in the metric: {named}. Fix: keep one line for each.'
+            f'training and in the metric: {named}. Fix: keep one line per id.'
         )
     return ids
 
@@ -178,7 +179,7 @@ def _misplaced(root: ET.Element) -> list[Fault]:
                 found.setdefault(f'<{shorten(tag)}> in <{shorten(str(parent.tag))}>')
             else:
                 nodes.append((node, depth + 1))
-    expected = 'expected objects as <object> directly in <annotation>, with <bndbox> and in it <xmin>; got '
+    expected = 'expected objects as <object> directly in <annotation>, with <bndbox> containing <xmin>; got '
     return [Fault(expected + place) for place in found]
 
 
@@ -278,9 +279,9 @@ def settle_box(
         repairs.append('swapped')
     whole = [xmin - base, ymin - base, xmax, ymax]
     if whole[0] >= width or whole[1] >= height or whole[2] <= 0 or whole[3] <= 0:
-        raise BoxError('outside', f'box {shown} lies fully outside the {width}x{height} image')
+        raise BoxError('outside', f'box {shown} lies entirely outside the {width}x{height} image')
     if whole[0] < -width or whole[1] < -height or whole[2] > 2 * width or whole[3] > 2 * height:
-        raise BoxError('outside', f'box {shown} reaches far beyond the {width}x{height} image')
+        raise BoxError('outside', f'box {shown} extends far beyond the {width}x{height} image')
     limits = (width, height, width, height)
     inside = [min(max(value, 0.0), float(limit)) for value, limit in zip(whole, limits, strict=True)]
     if inside != whole:

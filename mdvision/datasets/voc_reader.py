@@ -129,7 +129,8 @@ class VOCReader:
                 f'  Expected {self.img_subdir} and {self.ann_subdir} in data_root, and ann_file below it.'
             )
         lines.append(
-            '  No data at hand: python tools/train.py configs/emanet/faster_rcnn_minivoc.py needs none.'
+            '  Without data of your own: python tools/train.py configs/emanet/faster_rcnn_minivoc.py '
+            'generates its own.'
         )
         raise UserError('\n'.join(lines))
 
@@ -139,7 +140,7 @@ class VOCReader:
             path = self.root / self.ann_subdir / f'{image_id}.xml'
             if not path.is_file():
                 named = Path(image_id).suffix.lower() in SUFFIXES
-                hint = ' (the split should list ids: take the endings away)' if named else ''
+                hint = ' (the split should list ids: remove the extensions)' if named else ''
                 self.report.fault('no xml', self._name(path) + hint)
                 continue
             try:
@@ -182,7 +183,7 @@ class VOCReader:
         self.report.boxes = f'boxes {self.box_base}-based'
         if self.box_base == 1 and zeros:
             self.report.warnings.append(
-                f'box_base=1, but {len(zeros)} boxes begin at 0, which 1-based files cannot have (first '
+                f'box_base=1, but {len(zeros)} boxes begin at 0, which is impossible in 1-based files (first '
                 f'{zeros[0]}). If the files count from 0, set box_base=0'
             )
         return self.box_base

@@ -14,72 +14,73 @@ NAMED_FILES = 10
 FAULTS = {
     'no xml': (
         'annotation files missing',
-        'add them, or take the ids out of the split. A picture without objects needs an XML file too',
+        'add them, or remove the ids from the split. An image without objects needs an XML file too',
     ),
-    'no image': ('images missing', 'add them, or take the ids out of the split'),
+    'no image': ('images missing', 'add them, or remove the ids from the split'),
     'json': ('entries that cannot be used', 'correct the named entries, or export the file again'),
-    'duplicate': ('ids and files that stand twice, and would count twice', 'keep each once'),
+    'duplicate': ('duplicate ids and files, which would count twice', 'keep each of them once'),
     'category': (
-        'classes that the annotation file does not have: every label behind them would shift',
+        'classes that are not in the annotation file: every later label would shift',
         'write metainfo=dict(classes=...) with the names of the file',
     ),
     'order': (
-        'class names in another order than in the file, whose order MMDetection takes for the labels',
+        'class names in a different order than in the file, whose order MMDetection uses for the labels',
         'write metainfo=dict(classes=...) in the order of the file',
     ),
-    'label': ('labels that no class has', 'correct the annotation, or the classes in metainfo'),
-    'same image': ('images that two ids share', 'correct <filename> in all but one of them'),
-    'xml': ('annotation files that cannot be used', 'correct the named place'),
+    'label': ('labels that belong to no class', 'correct the annotation, or the classes in metainfo'),
+    'same image': ('images shared by two ids', 'correct <filename> in all but one of them'),
+    'xml': ('annotation files that cannot be used', 'correct the named places'),
     'class': (
-        'objects of classes that the config does not have',
+        'objects of classes that are not in the config',
         'correct the names, add them to metainfo=dict(classes=...), or leave them out on purpose with '
         'ignore_classes={ignore}',
     ),
-    'image': ('broken images', 'fetch or export these files again, or take their ids out of the split'),
+    'image': ('broken images', 'download or export these files again, or remove their ids from the split'),
     'size': (
-        'images whose size contradicts the XML: their boxes may belong to another picture',
+        'images whose size contradicts the XML: their boxes may belong to another image',
         'restore the right image or XML. If only the number in <size> is wrong, remove <size>: '
         'it is then taken from the image',
     ),
     'turned': (
-        'images that EXIF turns away from their boxes',
-        "LoadImageFromFile with color_type='color_ignore_orientation' in the pipeline, or save the images "
+        'images that EXIF orientation rotates, but not their boxes',
+        "use LoadImageFromFile with color_type='color_ignore_orientation' in the pipeline, or save the "
+        'images '
         'again upright without the EXIF flag',
     ),
     'unturned': (
-        'images whose boxes are drawn on the picture as EXIF turns it',
+        'images whose boxes were drawn on the image as EXIF rotates it',
         "leave color_type of LoadImageFromFile at 'color', or save the images again upright without the "
         'EXIF flag',
     ),
     'normalized': (
         'boxes in fractions instead of pixels',
-        'multiply by width and height: boxes are pixel coordinates',
+        'multiply them by width and height: boxes are pixel coordinates',
     ),
     'outside': ('boxes that do not lie in their image', 'correct or remove these objects'),
     'reversed': (
-        'boxes with xmax < xmin or ymax < ymin, too many for typing errors: perhaps (x, y, width, height)',
+        'boxes with xmax < xmin or ymax < ymin, too many for typos: perhaps (x, y, width, height)',
         'write (xmin, ymin, xmax, ymax)',
     ),
 }
 
 REPAIRS = {
     'degenerate': 'degenerate boxes dropped',
-    'swapped': 'boxes with exchanged corners put in order',
-    'clipped': 'boxes cut at the image border',
+    'swapped': 'boxes with swapped corners reordered',
+    'clipped': 'boxes clipped to the image',
     'no size': 'sizes missing or not whole numbers, taken from the image',
-    'exchanged': 'sizes with width and height exchanged, taken from the image (the boxes prove it)',
+    'exchanged': 'sizes with width and height swapped, taken from the image (the boxes prove it)',
     'difficult missing': 'objects without <difficult>, taken as 0',
-    'difficult odd': 'odd <difficult> values, read as words or taken as 0',
-    'suffix': 'images found under another ending than .jpg',
+    'difficult odd': 'unusual <difficult> values, read as words or taken as 0',
+    'suffix': 'images with an extension other than .jpg',
     'renamed': 'images found by <filename>, not by their id',
-    'tiny': 'boxes without an area, or less than a pixel wide or high, left out by MMDetection',
-    'filename': "<filename> entries that name another id's image, not believed",
+    'tiny': 'boxes with zero area, or less than a pixel wide or high, left out by MMDetection',
+    'filename': "<filename> entries that name another id's image, ignored",
 }
 
 WARNINGS = {
-    'orientation': 'images mirrored or turned upside down by EXIF: look whether their boxes fit the picture',
-    '16 bit': '16-bit images: OpenCV keeps the high byte only, so dark data becomes nearly black',
-    'damaged': 'damaged images that OpenCV reads nevertheless, perhaps with garbled pixels',
+    'orientation': 'images mirrored or turned upside down by EXIF: check that their boxes match the image',
+    '16 bit': '16-bit images: OpenCV keeps only the high byte, so dark data becomes nearly black',
+    'damaged': 'damaged images that OpenCV still reads, perhaps with wrong pixels',
 }
 
 

@@ -87,7 +87,7 @@ def test_a_misspelt_class_of_a_coco_file_does_not_shift_the_labels(coco):
     built = coco.built(classes=wrong)  # what happens without the check: label 0 is the second class
     assert [i['bbox_label'] for i in built.get_data_info(0)['instances']] == [0, 1]
     text = errors(check_data_files(coco.config(classes=wrong)))
-    assert 'classes that the annotation file does not have: every label behind them would shift (1)' in text
+    assert 'classes that are not in the annotation file: every later label would shift (1)' in text
     assert "'Red cell'. Did you mean 'red cell'?" in text
     assert 'cells.json' in text
 
@@ -104,17 +104,17 @@ def test_classes_in_another_order_than_in_the_coco_file(coco):
 def test_categories_that_are_no_class_are_a_warning(coco):
     findings = check_data_files(coco.config(classes=CELLS[:2]))
     assert errors(findings) == ''
-    assert "objects of categories that are no class are left out: 'platelet' 3" in warnings(findings)
+    assert "objects of categories that are not classes are left out: 'platelet' 3" in warnings(findings)
 
 
 COCO_FAULTS = {
     'unknown category': (
         lambda c: c['annotations'][4].update(category_id=7),
-        'annotations[4] (id 4): category_id 7 is no category of the file',
+        'annotations[4] (id 4): category_id 7 is not a category of the file',
     ),
     'unknown image': (
         lambda c: c['annotations'][4].update(image_id=9),
-        'annotations[4] (id 4): image_id 9 is no image of the file',
+        'annotations[4] (id 4): image_id 9 is not an image of the file',
     ),
     'image twice': (lambda c: c['images'][1].update(id=0), 'images[1] (id 0): the id'),
     'file twice': (lambda c: c['images'][1].update(file_name='0.jpg'), 'images: 0.jpg (2x)'),
@@ -133,7 +133,7 @@ COCO_FAULTS = {
     'no area': (lambda c: c['annotations'][3].pop('area'), '"area" is missing'),
     'outside': (
         lambda c: c['annotations'][3].update(bbox=[70, 3, 10, 10]),
-        'lies fully outside the 64x48 image',
+        'lies entirely outside the 64x48 image',
     ),
     'corners': (
         lambda c: c['annotations'][3].update(bbox=[20, 30, -5, 9]),
@@ -171,7 +171,7 @@ def test_boxes_that_mmdet_leaves_out_are_named(coco):
     assert len(coco.built().get_data_info(0)['instances']) == 2
     (note,) = check_data_files(coco.config())
     assert 'left out by MMDetection (1): annotations[0] (id 0)' in note.text
-    assert 'cut at the image border (1): annotations[1] (id 1)' in note.text
+    assert 'clipped to the image (1): annotations[1] (id 1)' in note.text
 
 
 @pytest.mark.fault('N15')
@@ -223,7 +223,7 @@ def test_mmdets_own_voc_reader_is_checked_with_ours(voc, kind):
 def test_what_only_our_voc_reader_repairs_is_an_error_with_mmdets(voc):
     voc.xml('b', item(box=(30, 3, 2, 20)))
     text = errors(check_data_files(voc_config(voc)))
-    assert 'exchanged corners' in text and "type='mdvision.VOCDataset'" in text
+    assert 'swapped corners' in text and "type='mdvision.VOCDataset'" in text
 
 
 def test_data_sets_within_wrappers_are_found(coco):
@@ -297,7 +297,7 @@ def test_images_that_an_annotation_file_lists_must_be_there(pictures):
     [
         (lambda d: (d / 'val/cat').rename(d / 'val/Cat'), "no folder for 'cat', a class of"),
         (lambda d: shutil.rmtree(d / 'val/bird'), "no folder for 'bird', a class of"),
-        (lambda d: picture(d / 'val/ant/0.png'), "a folder 'ant' that is no class of"),
+        (lambda d: picture(d / 'val/ant/0.png'), "a folder 'ant' that is not a class of"),
         (lambda d: picture(d / 'train/.ipynb_checkpoints/0.png'), '.ipynb_checkpoints would become a class'),
         (lambda d: [p.unlink() for p in (d / 'train/dog').iterdir()], 'class folders without an image: dog'),
     ],

@@ -96,7 +96,7 @@ def test_absent_files(tmp_path, cifar10):
     (cifar10 / 'cifar-10-python.tar.gz').write_bytes(b'')
     with pytest.raises(UserError, match=r'expected: cifar-10-batches-py/data_batch_3\n') as caught:
         CIFAR10(str(cifar10))
-    assert 'tar -xzf' in str(caught.value) and 'still packed' in str(caught.value)
+    assert 'tar -xzf' in str(caught.value) and 'not yet unpacked' in str(caught.value)
     assert len(CIFAR10(str(cifar10), split='test')) == 4
 
 
@@ -164,11 +164,11 @@ def test_cifar10_jpeg_is_decoded_to_rgb(tmp_path):
 
 
 JPEG_FAULTS = {
-    'labels': (lambda a: a.update(labels=a['labels'][:5]), 'do not belong together'),
+    'labels': (lambda a: a.update(labels=a['labels'][:5]), 'do not match'),
     'label range': (lambda a: a['labels'].fill(77), 'labels from 0 to 9'),
-    'end': (lambda a: a.update(jpeg=a['jpeg'][:-1]), 'do not belong together'),
-    'order': (lambda a: a['offsets'].__setitem__(2, a['offsets'][1]), 'do not rise'),
-    'shifted': (lambda a: a['offsets'].__setitem__(3, a['offsets'][3] + 1), 'image 2 is no whole JPEG'),
+    'end': (lambda a: a.update(jpeg=a['jpeg'][:-1]), 'do not match'),
+    'order': (lambda a: a['offsets'].__setitem__(2, a['offsets'][1]), 'do not increase'),
+    'shifted': (lambda a: a['offsets'].__setitem__(3, a['offsets'][3] + 1), 'image 2 is not a complete JPEG'),
     'classes': (lambda a: a.update(classes=a['classes'][::-1]), 'expected the classes'),
     'absent': (lambda a: a.pop('offsets'), 'cannot be read'),
     'objects': (lambda a: a.update(labels=np.array([{}] * 6)), 'cannot be read'),

@@ -85,7 +85,7 @@ def test_hidden_folders_and_files_have_no_effect(folder, said):
     (folder / 'train/cat/.0.jpg').write_bytes(b'')
     (folder / 'train/cat/Thumbs.db').write_bytes(b'')
     assert ImageFolder(str(folder)).get_gt_labels().tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert 'passed over, no picture by their endings (1): cat/Thumbs.db' in said[-1]
+    assert 'skipped, not images by their extensions (1): cat/Thumbs.db' in said[-1]
     assert len(ImageFolder(str(folder), split='val')) == 6
 
 
@@ -105,7 +105,7 @@ def test_explicit_classes_give_the_order(folder):
     assert ImageFolder(str(folder), metainfo=dict(classes=order)).metainfo['classes'] == tuple(order)
     shutil.rmtree(folder / 'train')
     assert len(ImageFolder(str(folder), split='val', classes=order)) == 6
-    with pytest.raises(UserError, match=r'no folder .*train \(it gives the order of the classes'):
+    with pytest.raises(UserError, match=r'no folder .*train \(it defines the order of the classes'):
         ImageFolder(str(folder), split='val')
 
 
@@ -117,13 +117,13 @@ def test_wrong_classes(folder, classes):
 
 @pytest.mark.fault('2.4')
 def test_a_class_too_few_or_too_many(folder):
-    with pytest.raises(UserError, match=r"train: a folder 'dog' that is no class of classes="):
+    with pytest.raises(UserError, match=r"train: a folder 'dog' that is not a class of classes="):
         ImageFolder(str(folder), classes=['bird', 'cat'])
     (folder / 'val/dog').rename(folder / 'val/Dog')
     with pytest.raises(UserError) as caught:
         ImageFolder(str(folder), split='val')
     assert "no folder for 'dog', a class of " in str(caught.value)
-    assert "a folder 'Dog' that is no class of " in str(caught.value)
+    assert "a folder 'Dog' that is not a class of " in str(caught.value)
 
 
 @pytest.mark.fault('2.2')
@@ -146,12 +146,12 @@ def test_missing_folders(folder, tmp_path):
     with pytest.raises(UserError, match=r'no folder .*none/train') as caught:
         ImageFolder(str(tmp_path / 'none'))
     assert 'layout: ' in str(caught.value) and '--cfg-options data_root=FOLDER' in str(caught.value)
-    with pytest.raises(UserError, match=r'There are train, val\.'):
+    with pytest.raises(UserError, match=r'It contains train, val\.'):
         ImageFolder(str(folder), split='test')
     with pytest.raises(UserError, match='data_root'):
         ImageFolder()
     (tmp_path / 'flat/train').mkdir(parents=True)
-    with pytest.raises(UserError, match=r'at least two classes in .*flat/train, found none'):
+    with pytest.raises(UserError, match=r'at least two classes, in .*flat/train, found none'):
         ImageFolder(str(tmp_path / 'flat'))
 
 

@@ -168,7 +168,7 @@ def test_other_peoples_files_are_never_deleted(tmp_path, make):
 
     file = tmp_path / 'file'
     file.write_text('x')
-    with pytest.raises(UserError, match='that is a file'):
+    with pytest.raises(UserError, match='it is a file'):
         make(file, **SMALL)
 
 

@@ -152,7 +152,7 @@ FAULTS = {
     'empty': (LABELS_FILE, lambda data: b'', 'an empty file'),
     'web page': (LABELS_FILE, lambda data: b'<!DOCTYPE html>', 'HTML'),
     'labels for images': (IMAGES_FILE, lambda data: idx(LABELS), 'begin with 00 00 08 03, got 00 00 08 01'),
-    'only a header': (IMAGES_FILE, lambda data: data[:4], 'no IDX file'),
+    'only a header': (IMAGES_FILE, lambda data: data[:4], 'not an IDX file'),
     'too short': (IMAGES_FILE, lambda data: data[:-5], '40 x 28 x 28 bytes, it holds 31355'),
     'too long': (IMAGES_FILE, lambda data: data + b'1', 'wrong size'),
     'no images': (IMAGES_FILE, lambda data: idx(IMAGES[:0]), 'wrong size'),

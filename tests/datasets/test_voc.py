@@ -117,12 +117,12 @@ REPAIRS = {
     ),
     'swapped': (
         lambda f: f.xml('b', item(box=(30, 3, 2, 20))),
-        ['exchanged corners put in order (1): Annotations/b.xml object 1'],
+        ['swapped corners reordered (1): Annotations/b.xml object 1'],
         [[1, 2, 30, 20]],
     ),
     'clipped': (
         lambda f: f.xml('b', item(box=(30, -4, 70, 20))),
-        ['boxes cut at the image border (1): Annotations/b.xml object 1'],
+        ['boxes clipped to the image (1): Annotations/b.xml object 1'],
         [[29, 0, 64, 20]],
     ),
     'difficult missing': (
@@ -132,7 +132,7 @@ REPAIRS = {
     ),
     'difficult odd': (
         lambda f: f.xml('b', item(difficult='<difficult>False</difficult>')),
-        ["odd <difficult> values, read as words or taken as 0 (1): Annotations/b.xml object 1 ('False')"],
+        ["unusual <difficult> values, read as words or taken as 0 (1): Annotations/b.xml object 1 ('False')"],
         [[1, 2, 30, 20]],
     ),
     'no size': (
@@ -148,12 +148,12 @@ REPAIRS = {
     ),
     'size exchanged': (
         lambda f: f.xml('b', item(box=(2, 3, 60, 20)), size=(48, 64)),
-        ['width and height exchanged, taken from the image (the boxes prove it) (1): Annotations/b.xml'],
+        ['width and height swapped, taken from the image (the boxes prove it) (1): Annotations/b.xml'],
         [[1, 2, 60, 20]],
     ),
     'other image of the id': (
         lambda f: f.xml('b', item(), filename='a.jpg'),
-        ["name another id's image, not believed (1): Annotations/b.xml (a.jpg)"],
+        ["name another id's image, ignored (1): Annotations/b.xml (a.jpg)"],
         [[1, 2, 30, 20]],
     ),
     'floats': (lambda f: f.xml('b', item(box=(2.5, 3, 30.25, 20))), ['boxes 1-based'], [[1.5, 2, 30.25, 20]]),
@@ -186,7 +186,7 @@ def test_other_image_endings_are_found(folder, summary, suffix):
     (folder.root / JPG).unlink()
     folder.image('b', suffix=suffix)
     assert folder.read()[1]['img_path'].endswith(f'b{suffix}')
-    assert f'another ending than .jpg (1): JPEGImages/b{suffix}' in summary()
+    assert f'an extension other than .jpg (1): JPEGImages/b{suffix}' in summary()
 
 
 def test_of_several_endings_the_stated_one_counts(folder, summary):

@@ -244,11 +244,11 @@ def test_settle_box(box, base, settled, repairs):
 @pytest.mark.parametrize(
     ('box', 'kind', 'reason'),
     [
-        ((21, 1, 30, 5), 'outside', r'\(21, 1, 30, 5\) lies fully outside the 20x10 image'),
-        ((1, 11, 5, 20), 'outside', 'fully outside'),
-        ((-9, 1, 0, 5), 'outside', 'fully outside'),
-        ((30, 1, 25, 5), 'outside', 'fully outside'),  # exchanged, and outside either way
-        ((1, 1, 1e30, 5), 'outside', 'reaches far beyond'),
+        ((21, 1, 30, 5), 'outside', r'\(21, 1, 30, 5\) lies entirely outside the 20x10 image'),
+        ((1, 11, 5, 20), 'outside', 'entirely outside'),
+        ((-9, 1, 0, 5), 'outside', 'entirely outside'),
+        ((30, 1, 25, 5), 'outside', 'entirely outside'),  # exchanged, and outside either way
+        ((1, 1, 1e30, 5), 'outside', 'extends far beyond'),
         ((0.1, 0.2, 0.8, 1.0), 'normalized', r'\(0.1, 0.2, 0.8, 1\) lies within 0..1'),
         ((0, 0, 1, 1), 'normalized', 'fraction of the image'),
     ],
@@ -353,7 +353,7 @@ def test_broken_images_are_faults(tmp_path, picture, check):
     assert look(tmp_path, garbled, check).fault
     assert look(tmp_path, b'', check).fault == 'is empty (0 bytes)'
     assert 'HTML' in look(tmp_path, b'<!DOCTYPE html><p>404', check).fault
-    assert 'not an image' in look(tmp_path, b'hello', check).fault
+    assert 'not a recognizable image' in look(tmp_path, b'hello', check).fault
     png = bytearray(encoded(picture, 'PNG'))
     png[len(png) // 2] ^= 0xFF
     assert look(tmp_path, png, check, 'a.png').fault
@@ -364,7 +364,7 @@ def test_what_opencv_would_train_on_is_caught(tmp_path, picture):
     data = bytearray(encoded(picture))
     data[len(data) // 2 : len(data) // 2 + 2] = b'\xff\x42'
     assert cv2.imdecode(np.frombuffer(bytes(data), np.uint8), cv2.IMREAD_COLOR) is not None
-    assert 'marker FF42 cannot stand there' in look(tmp_path, data).fault
+    assert 'marker FF42 is not allowed there' in look(tmp_path, data).fault
 
 
 def test_facts_of_an_image(tmp_path, picture):
@@ -421,8 +421,8 @@ def test_settle_size(facts, stated, turns, size, repair):
     [
         (ImageFacts(20, 10, 6), (20, 10), [(18, 9)], True, 'turned', 'orientation 6.*20x10.*turns.*10x20'),
         (ImageFacts(20, 10, 6), (10, 20), [(9, 18)], False, 'unturned', 'orientation 6.*10x20.*20x10'),
-        (ImageFacts(20, 10), (10, 20), [(9, 18)], True, 'size', 'says 10x20, the image is 20x10.*exchanged'),
-        (ImageFacts(20, 10), (10, 20), [(9, 9)], True, 'size', 'exchanged'),  # the boxes prove nothing
+        (ImageFacts(20, 10), (10, 20), [(9, 18)], True, 'size', 'says 10x20, the image is 20x10.*swapped'),
+        (ImageFacts(20, 10), (10, 20), [(9, 9)], True, 'size', 'swapped'),  # the boxes prove nothing
         (ImageFacts(20, 10), (40, 20), [(9, 9)], True, 'size', 'says 40x20, the image is 20x10$'),
     ],
 )
@@ -565,4 +565,4 @@ def test_long_checks_say_how_far_they_are(tmp_path, picture, monkeypatch):
     path = tmp_path / 'a.jpg'
     path.write_bytes(encoded(picture))
     check_images([str(path)], 'decode')
-    assert said == ['image files looked at: 1 of 1', 'images decoded: 1 of 1']
+    assert said == ['image files checked: 1 of 1', 'images decoded: 1 of 1']

@@ -39,7 +39,7 @@ FAULTS = {
     ),
     'ids with endings': (
         lambda f: f.split(['a', 'b.jpg']),
-        ['Annotations/b.jpg.xml (the split should list ids: take the endings away)\n'],
+        ['Annotations/b.jpg.xml (the split should list ids: remove the extensions)\n'],
     ),
     'malformed xml': (lambda f: cut(f.root / XML), [XML, 'line 1', 'malformed XML']),
     'empty xml': (lambda f: (f.root / XML).write_text(''), [XML, 'no element found']),
@@ -64,17 +64,17 @@ FAULTS = {
         ],
     ),
     'class with a space': (lambda f: f.xml('b', item('hot dog')), ["'hot dog': 1 objects", XML]),
-    'fully outside': (
+    'entirely outside': (
         lambda f: f.xml('b', item(box=(70, 3, 90, 9))),
         [f'{XML} object 1', 'outside the 64x48 image'],
     ),
     'far beyond': (
         lambda f: f.xml('b', item(box=(2, 3, 1e30, 9))),
-        [f'{XML} object 1', 'reaches far beyond'],
+        [f'{XML} object 1', 'extends far beyond'],
     ),
     'normalized': (
         lambda f: f.xml('b', item(box=(0.1, 0.2, 0.5, 0.9))),
-        [f'{XML} object 1', 'lies within 0..1', 'multiply by width and height'],
+        [f'{XML} object 1', 'lies within 0..1', 'multiply them by width and height'],
     ),
     'x y w h': (
         lambda f: f.xml('b', item(box=(40, 30, 12, 9)) * 4),
@@ -84,7 +84,7 @@ FAULTS = {
         lambda f: f.xml('b', item(), (128, 96)),
         [JPG, 'XML says 128x96, the image is 64x48', 'remove <size>'],
     ),
-    'size exchanged': (lambda f: f.xml('b', item(), (48, 64)), [JPG, 'width and height exchanged']),
+    'size exchanged': (lambda f: f.xml('b', item(), (48, 64)), [JPG, 'width and height are swapped']),
     'exif': (
         lambda f: turned(f, (64, 48)),
         [JPG, 'EXIF orientation 6', 'turns the picture to 48x64', "color_type='color_ignore_orientation'"],
@@ -95,7 +95,7 @@ FAULTS = {
     'web page': (lambda f: (f.root / JPG).write_text('<html>404</html>'), [JPG, 'begins like an HTML']),
     'two ids, one image': (
         lambda f: ((f.root / JPG).unlink(), f.xml('b', item(), filename='a.jpg')),
-        ['JPEGImages/a.jpg: a and b', 'images that two ids share'],
+        ['JPEGImages/a.jpg: a and b', 'images shared by two ids'],
     ),
     'duplicate ids': (lambda f: f.split(['a', 'b', 'b']), ['train.txt', 'b (2x)']),
     'empty split': (lambda f: f.split([]), ['train.txt', 'is empty']),
@@ -110,7 +110,7 @@ FAULTS = {
     'no annotations folder': (lambda f: shutil.rmtree(f.root / 'Annotations'), ['Annotations (ann_subdir)']),
     'no root': (
         lambda f: shutil.rmtree(f.root),
-        ['my data (data_root)', 'faster_rcnn_minivoc.py needs none'],
+        ['my data (data_root)', 'faster_rcnn_minivoc.py generates its own'],
     ),
     'no objects': (lambda f: [f.xml(i) for i in 'abc'], ['train.txt', "no object of classes ('cat', 'dog')"]),
 }
@@ -219,7 +219,7 @@ def test_one_class_may_be_a_string(folder):
         ({'metainfo': {'classes': ('cat', 3)}}, 'got 3'),
         ({'metainfo': {'classes': ('cat', 'dog ')}}, "got 'dog '"),
         ({'metainfo': {'classes': ('cat', 'dog', 'cat')}}, r"\['cat'\] more than once"),
-        ({'ignore_classes': ('dog',)}, r"\['dog'\] is in classes and in ignore_classes"),
+        ({'ignore_classes': ('dog',)}, r"\['dog'\] is in both classes and ignore_classes"),
         ({'box_base': 2}, "'auto', 0 or 1, got 2"),
         ({'box_base': True}, 'got True'),
         ({'check_images': 'all'}, "got 'all'"),
