@@ -1,4 +1,4 @@
-"""Metrics: what turns predictions into numbers, each named after its protocol."""
+"""Metrics, each named after its protocol."""
 
 from .classification_loss import ClassificationLoss
 from .confusion import confusion_matrix

@@ -15,10 +15,10 @@ __all__ = ['ClassificationLoss', 'cross_entropy_of_probabilities']
 def cross_entropy_of_probabilities(
     probabilities: Tensor, label: int | Tensor, label_smoothing: float = 0.0
 ) -> Tensor:
-    """``-sum_c q_c log p_c`` with ``q = (1 - s) onehot + s / C``, as ``torch.nn.CrossEntropyLoss`` has it.
+    """Return ``-sum_c q_c log p_c`` with ``q = (1 - s) onehot + s / C``, as ``torch.nn.CrossEntropyLoss``.
 
-    Computed in float64. A probability that float32 has rounded to 0 counts as its smallest normal
-    number, 1.2e-38, so a single image costs at most 87.4.
+    Computed in float64. A probability that float32 has rounded to 0 counts as its smallest normal number,
+    1.2e-38, so a single image contributes at most 87.4.
 
     Args:
         probabilities: (C,), not logits.
@@ -31,11 +31,11 @@ def cross_entropy_of_probabilities(
 
 @METRICS.register_module()
 class ClassificationLoss(BaseMetric):
-    """Mean cross-entropy over the evaluated images, from the scores that the head gives.
+    """Mean cross-entropy over the evaluated images, from the scores of the head.
 
-    It is logged as ``loss``: the validation loss beside that of the training. The two are comparable
-    when the training loss is a plain cross-entropy with the same smoothing, without mixup or further
-    terms; with them the training loss is higher by construction.
+    It is logged as ``loss``: the validation loss beside the training loss. The two are comparable if the
+    training loss is a plain cross-entropy with the same smoothing, without mixup or further terms; with them
+    the training loss is higher by construction.
 
     Args:
         label_smoothing: that of the training loss.
@@ -59,14 +59,14 @@ class ClassificationLoss(BaseMetric):
         for sample in data_samples:
             if 'pred_score' not in sample or 'gt_label' not in sample:
                 raise UserError(
-                    'ClassificationLoss needs pred_score and gt_label of each image, got '
-                    f'{", ".join(sorted(sample.keys()))}. It is for classifiers and labelled data.'
+                    'ClassificationLoss needs pred_score and gt_label for each image, got '
+                    f'{", ".join(sorted(sample.keys()))}. It is for classifiers and labeled data.'
                 )
             score, label = sample['pred_score'].cpu(), sample['gt_label'].cpu()
             if label.numel() != 1:
                 raise UserError(
-                    f'ClassificationLoss: expected one label an image, got {label.numel()}. Data with '
-                    'several labels an image needs a metric of its own.'
+                    f'ClassificationLoss: expected one label per image, got {label.numel()}. Multi-label '
+                    'data needs another metric.'
                 )
             loss = cross_entropy_of_probabilities(score, label.item(), self.label_smoothing)
             self.results.append(loss.item())

@@ -1,10 +1,10 @@
-"""Which class a detector takes for which: the confusion matrix of detections.
+"""The confusion matrix of detections: which class a detector mistakes for which.
 
-Neither VOC nor COCO defines one. The matching is that of the common tools (class-agnostic, one to one);
-that a detection prefers an object of its own class is ours: on a rider the box of the person and that
-of the motorbike overlap, and both detections are right.
+Neither VOC nor COCO defines one. The matching is that of the common tools (class-agnostic, one to one). It is
+mdvision's choice that a detection prefers an object of its own class: the boxes of a rider and of the
+motorbike overlap, and both detections are correct.
 
-Shapes: N detections and M objects in an image, C classes. Boxes are ``[x1, y1, x2, y2]`` in pixels.
+Shapes: N detections and M objects per image, C classes. Boxes are ``[x1, y1, x2, y2]`` in pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,25 +22,24 @@ def confusion_matrix(
     score_threshold: float = 0.3,
     iou_threshold: float = 0.5,
 ) -> np.ndarray:
-    """Count the objects of each class by the class they were detected as.
+    """Count the objects of each class by the class as which they were detected.
 
-    In each image the detections from ``score_threshold`` up are taken from the best score down over
-    all classes, equal scores in the order given. Each takes an object that no other has taken and whose
-    IoU with it is at least ``iou_threshold``: of its own class where there is one, else of any; of
-    several the one with the highest IoU. A detection on a difficult object is not counted, nor is that
-    object, and any number of detections may fall on it.
+    In each image the detections with at least ``score_threshold`` are processed by descending score over all
+    classes; equal scores keep their order. Each claims an unclaimed object whose IoU with it is at least
+    ``iou_threshold``: of its own class if there is one, otherwise of any class; among several, the one with
+    the highest IoU. Detections on difficult objects are not counted, nor are those objects, and any number of
+    detections may match one.
 
     Args:
         images: as for :func:`mdvision.evaluation.voc_ap.evaluate_voc`, all labels from 0 to C - 1.
         num_classes: C.
         score_threshold: a score equal to it counts.
-        iou_threshold: an IoU equal to it is a hit.
+        iou_threshold: an IoU equal to it is a match.
 
     Returns:
-        (C + 1, C + 1) integers. Entry [t, p] counts objects of class t detected as class p; the last
-        row the detections on no object ("background"), the last column the objects without a detection
-        ("missed"). So a row sums up to the objects of its class that are not difficult, and the corner
-        is 0.
+        (C + 1, C + 1) integers. Entry [t, p] counts objects of class t detected as class p; the last row
+        counts detections on no object ("background"), the last column objects without a detection ("missed").
+        A row thus sums to the objects of its class that are not difficult, and the corner is 0.
     """
     counts = np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
     for image in images:

@@ -1,7 +1,7 @@
-"""The detection metric: VOC 2007, VOC 2012 and COCO numbers of the same boxes, each named so.
+"""The detection metric: VOC 2007, VOC 2012 and COCO metrics of the same boxes, each named as such.
 
-COCO protocol: pycocotools' ``COCOeval`` (Lin et al., "Microsoft COCO: Common Objects in Context",
-ECCV 2014). VOC protocol: :mod:`mdvision.evaluation.voc_ap`.
+COCO protocol: pycocotools' ``COCOeval`` (Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014).
+VOC protocol: :mod:`mdvision.evaluation.voc_ap`.
 """
 
 import contextlib
@@ -26,48 +26,48 @@ from .voc_ap import VocResult, evaluate_voc
 
 __all__ = ['DetectionMetric', 'coco_average_precision']
 
-# Where COCOeval.summarize() puts the six AP numbers.
+# Where COCOeval.summarize() puts the six AP values.
 COCO_NAMES = ('mAP', 'mAP50', 'mAP75', 'mAP_s', 'mAP_m', 'mAP_l')
 
 
 @METRICS.register_module()
 class DetectionMetric(BaseMetric):
-    """Mean AP under three protocols, every number with the name of its own.
+    """Mean AP under three protocols, each value named after its protocol.
 
-    ``voc12/mAP50`` is the area under the curve at IoU 0.5 (VOC 2010 and later), ``voc07/mAP50`` the
-    11-point mean (VOC 2007); ``coco/mAP`` the mean over IoU 0.5 to 0.95, next to ``coco/mAP50``,
-    ``coco/mAP75`` and ``coco/mAP_s``, ``_m``, ``_l`` (box area up to 32^2, from there to 96^2, and from
-    there on, borders included, in pixels of the original image). Per class: ``voc12/AP50_<class>``,
-    ``voc07/AP50_<class>`` and ``coco/AP_<class>``. All are floats from 0 to 1; nan where there is no
-    object to find, and a class without objects is left out of every mean.
+    ``voc12/mAP50`` is the area under the curve at IoU 0.5 (VOC 2010 and later), ``voc07/mAP50`` the 11-point
+    mean (VOC 2007); ``coco/mAP`` is the mean over IoU 0.5 to 0.95, next to ``coco/mAP50``, ``coco/mAP75`` and
+    ``coco/mAP_s``, ``_m``, ``_l`` (box area up to 32^2, from there to 96^2, and from there on, borders
+    included, in pixels of the original image). Per class: ``voc12/AP50_<class>``, ``voc07/AP50_<class>`` and
+    ``coco/AP_<class>``. All are floats from 0 to 1; nan if there is no object to find. A class without
+    objects is left out of every mean.
 
-    Detections are taken from the best score down, equal scores in the order of the images and of the
-    detections in them. COCO looks at the 100 best of each class in an image, VOC at all.
+    Detections are processed by descending score; equal scores keep the order of the images and of the
+    detections in them. COCO considers the 100 best detections per class and image, VOC all.
 
-    Difficult objects (``ignored_instances`` of a sample) are ignored in both protocols, but not in the
-    same way. VOC ignores a detection whose IoU with one is high enough. COCO has no such objects, and
-    its way to leave some out is the crowd flag: any number of detections may fall on one, and what
-    counts is how much of the detection lies in it (intersection over the detection's area). With
-    difficult objects, ``coco/mAP50`` can therefore differ from ``voc12/mAP50`` for that reason too.
+    Difficult objects (``ignored_instances`` of a sample) are ignored in both protocols, but not in the same
+    way. VOC ignores a detection whose IoU with one is high enough. COCO has no such objects; its way to leave
+    out objects is the crowd flag: any number of detections may match one, and the criterion is how much of
+    the detection lies in it (intersection over the detection's area). With difficult objects, ``coco/mAP50``
+    can therefore differ from ``voc12/mAP50`` for this reason too.
 
-    The ground truth must be in coordinates of the original image, as the predictions are: in the
-    test pipeline ``LoadAnnotations`` comes after ``Resize``.
+    The ground truth must be in coordinates of the original image, like the predictions: in the test pipeline,
+    ``LoadAnnotations`` comes after ``Resize``.
 
     Args:
-        collect_device: ``'cpu'`` or ``'gpu'``, where results of several processes come together.
-        prefix: put before every name with a slash; default none, since the names carry their protocol.
-        print_table: log one row a class after each evaluation.
-        confusion_threshold: the score from which a detection counts in the confusion matrix.
+        collect_device: ``'cpu'`` or ``'gpu'``, where results of several processes are gathered.
+        prefix: put before every name with a slash; default none, since the names contain their protocol.
+        print_table: log a table with one row per class after each evaluation.
+        confusion_threshold: the minimum score of a detection in the confusion matrix.
 
     Attributes:
-        last_table: the text of the last evaluation's table, also if it was not logged; '' before.
-        last_voc: the last evaluation's VOC result, with the precision-recall curves; None before, and
-            on every process but the main one.
-        last_confusion: the last evaluation's :func:`~mdvision.evaluation.confusion.confusion_matrix`
-            at IoU 0.5, (C + 1, C + 1); None likewise.
+        last_table: the text of the last evaluation's table, even if it was not logged; '' before.
+        last_voc: the last evaluation's VOC result, with the precision-recall curves; None before, and on
+            every process but the main one.
+        last_confusion: the last evaluation's :func:`~mdvision.evaluation.confusion.confusion_matrix` at IoU
+            0.5, (C + 1, C + 1); None likewise.
     """
 
-    # '' and not None: mmengine warns about a metric without prefix, and ours are in the names.
+    # '' and not None: mmengine warns about a metric without a prefix, and the names include theirs.
     default_prefix = ''
 
     def __init__(
@@ -80,8 +80,8 @@ class DetectionMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if not 0 <= confusion_threshold <= 1:
             raise UserError(
-                'DetectionMetric: expected confusion_threshold, the score from which a detection counts '
-                f'in the confusion matrix, from 0 to 1, got {confusion_threshold}. Set it in the config.'
+                'DetectionMetric: expected confusion_threshold, the minimum score of a detection in the '
+                f'confusion matrix, from 0 to 1, got {confusion_threshold}. Set it in the config.'
             )
         self.print_table = print_table
         self.confusion_threshold = confusion_threshold
@@ -94,12 +94,12 @@ class DetectionMetric(BaseMetric):
 
         Args:
             data_batch: not used.
-            data_samples: mmdet's samples as dicts, with ``pred_instances`` (``bboxes`` (N, 4),
-                ``scores`` (N,), ``labels`` (N,)), ``gt_instances`` (``bboxes`` (M, 4), ``labels`` (M,))
-                and, optionally, ``ignored_instances`` like the latter: the difficult objects.
+            data_samples: mmdet's samples as dicts, with ``pred_instances`` (``bboxes`` (N, 4), ``scores``
+                (N,), ``labels`` (N,)), ``gt_instances`` (``bboxes`` (M, 4), ``labels`` (M,)) and, optionally,
+                ``ignored_instances`` in the same form: the difficult objects.
 
         Raises:
-            UserError: a sample without ground truth, or a label that is no class of the data set.
+            UserError: a sample without ground truth, or a label that is not a class of the data set.
         """
         for sample in data_samples:
             if 'bboxes' not in sample.get('gt_instances', {}):
@@ -120,11 +120,11 @@ class DetectionMetric(BaseMetric):
             culprit = "the model's num_classes" if what == 'pred_labels' else "the data set's classes"
             raise UserError(
                 f'Image {sample.get("img_id")!r}: {what} has label {wrong}, but the data set has '
-                f'{num_classes} classes, labelled 0 to {num_classes - 1}. Check {culprit} in the config.'
+                f'{num_classes} classes, labeled 0 to {num_classes - 1}. Check {culprit} in the config.'
             )
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """The numbers of all images; see the class for their names."""
+        """Return the metrics over all images; see the class for their names."""
         classes = self.dataset_meta['classes']
         voc = evaluate_voc(results, len(classes))
         coco, coco_per_class = coco_average_precision(results, len(classes))
@@ -147,17 +147,17 @@ class DetectionMetric(BaseMetric):
         outside = [image for image in results if image['gt_outside']]
         if outside:
             print_log(
-                f'{len(outside)} of {len(results)} images have ground-truth boxes that reach more than 5 % '
-                f'outside the original image, first {outside[0]["img_id"]!r}. If the test pipeline loads '
+                f'{len(outside)} of {len(results)} images have ground-truth boxes that extend more than 5 % '
+                f'beyond the original image, first {outside[0]["img_id"]!r}. If the test pipeline loads '
                 'annotations before Resize, the boxes were resized while the predictions were not, and '
-                'every number is wrong: put LoadAnnotations after Resize.',
+                'every metric is wrong: put LoadAnnotations after Resize.',
                 logger='current',
                 level=logging.WARNING,
             )
 
 
 def _array(values: object) -> np.ndarray:
-    """A float64 array of a tensor, an array, or mmdet's boxes, which hold a tensor in ``.tensor``."""
+    """Convert a tensor, an array, or mmdet's boxes (with a tensor in ``.tensor``) to a float64 array."""
     values = getattr(values, 'tensor', values)
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().double().numpy()  # double first: numpy has no bfloat16
@@ -165,7 +165,7 @@ def _array(values: object) -> np.ndarray:
 
 
 def _boxes_of(sample: dict) -> dict:
-    """The arrays of one sample that the protocols need, under the names that ``evaluate_voc`` uses."""
+    """Return the arrays of one sample that the protocols need, under the names used by ``evaluate_voc``."""
     pred, gt = sample['pred_instances'], sample['gt_instances']
     ignored = sample.get('ignored_instances', {})
     ignored_boxes = _array(ignored['bboxes'] if 'bboxes' in ignored else np.zeros((0, 4))).reshape(-1, 4)
@@ -186,7 +186,7 @@ def _boxes_of(sample: dict) -> dict:
 
 
 def _coco_annotations(images: Sequence[Mapping], boxes_key: str, labels_key: str) -> list[dict]:
-    """COCO annotations of one kind of box; ids count from 1."""
+    """Return COCO annotations of one kind of box; ids count from 1."""
     annotations = []
     for image_id, image in enumerate(images, start=1):
         for index, (x1, y1, x2, y2) in enumerate(image[boxes_key]):
@@ -209,16 +209,16 @@ def _coco_annotations(images: Sequence[Mapping], boxes_key: str, labels_key: str
 def coco_average_precision(
     images: Sequence[Mapping[str, np.ndarray]], num_classes: int
 ) -> tuple[dict[str, float], np.ndarray]:
-    """COCO's six mean APs, and the AP at IoU 0.5:0.95 of each class, through pycocotools in memory.
+    """Return COCO's six mean APs and the AP at IoU 0.5:0.95 per class, using pycocotools in memory.
 
     Args:
-        images: as for :func:`mdvision.evaluation.voc_ap.evaluate_voc`; images are told apart by their
-            place in the sequence, and those without boxes count too. Difficult objects become crowds.
+        images: as for :func:`mdvision.evaluation.voc_ap.evaluate_voc`; images are identified by their
+            position in the sequence, and those without boxes count too. Difficult objects become crowds.
         num_classes: C; labels are 0 to C - 1.
 
     Returns:
-        ``{'mAP', 'mAP50', 'mAP75', 'mAP_s', 'mAP_m', 'mAP_l'}`` and an array (C,), all 0 to 1, nan where
-        there is no object to find.
+        ``{'mAP', 'mAP50', 'mAP75', 'mAP_s', 'mAP_m', 'mAP_l'}`` and an array (C,), all 0 to 1, nan if there
+        is no object to find.
     """
     frame = {
         'images': [{'id': image_id} for image_id in range(1, len(images) + 1)],
@@ -238,7 +238,7 @@ def coco_average_precision(
     means = {name: _nan_if_absent(evaluation.stats[i]) for i, name in enumerate(COCO_NAMES)}
     # (IoU thresholds, recalls, classes, areas, numbers of detections): all areas, 100 detections
     precision = evaluation.eval['precision'][:, :, :, 0, -1]
-    # COCOeval writes -1 for all thresholds and recalls of a class without objects, or for none.
+    # COCOeval writes -1 at all thresholds and recalls for a class without objects, and at none otherwise.
     per_class = np.array([_nan_if_absent(precision[:, :, label].mean()) for label in range(num_classes)])
     return means, per_class
 
@@ -248,7 +248,7 @@ def _nan_if_absent(value: float) -> float:
 
 
 def format_table(classes: Sequence[str], voc: VocResult, coco_per_class: np.ndarray, coco_mean: float) -> str:
-    """One row a class and a last row with the means; ``-`` where there is no object to find.
+    """Format one row per class and a last row with the means; ``-`` if there is no object to find.
 
     Args:
         classes: C names.
@@ -271,7 +271,7 @@ def format_table(classes: Sequence[str], voc: VocResult, coco_per_class: np.ndar
     lines = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
     missing = voc.classes_without_objects
     if len(missing) == len(classes):
-        lines.append('There is no ground truth at all (difficult objects do not count): every number is nan.')
+        lines.append('There is no ground truth at all (difficult objects do not count): every metric is nan.')
     elif missing:
         lines.append(f'no ground truth for: {", ".join(classes[i] for i in missing)} (left out of the means)')
     return '\n'.join(lines)

@@ -1,17 +1,17 @@
-"""Whether more or less of a metric is better, by its name."""
+"""Determine from a metric's name whether higher or lower is better."""
 
 import re
 
 __all__ = ['is_lower_better']
 
-# Parts of the names of metrics, in small letters.
+# Parts of metric names, in lower case.
 _LOWER = ('loss', 'error', 'err', 'mae', 'mse', 'rmse', 'perplexity', 'nll', 'ece', 'miss', 'eer', 'fid')
 _HIGHER = ('acc', 'aacc', 'macc', 'accuracy', 'top', 'map', 'ap', 'ar', 'recall', 'precision', 'f1', 'iou',
            'miou', 'dice', 'mdice', 'auc', 'psnr', 'ssim')  # fmt: skip
 
 
 def is_lower_better(metric: str) -> bool | None:
-    """True for losses and errors, False for accuracies; None where the name does not tell.
+    """Return True for losses and errors, False for accuracies, None if the name does not tell.
 
     Args:
         metric: such as ``val/loss_cls``, ``coco/bbox_mAP_50`` or ``accuracy/top1``.

@@ -1,12 +1,12 @@
 """Average precision of the Pascal VOC development kit, in numpy.
 
-Source: ``VOCevaldet.m`` and ``VOCap.m`` of the VOC devkits (2007 and 2012).
-Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 2010.
+Source: ``VOCevaldet.m`` and ``VOCap.m`` of the VOC devkits (2007 and 2012). Everingham et al., "The Pascal
+Visual Object Classes (VOC) Challenge", IJCV 2010.
 
-Shapes: N detections and M objects in an image, D detections of one class in all images, C classes.
-Boxes are ``[x1, y1, x2, y2]`` in pixels, continuous and half-open. The devkit's boxes are inclusive
-and counted from 1, and its IoU adds 1 to each side; once a reader has turned them into
-``[x1 - 1, y1 - 1, x2, y2]``, the plain IoU here is that same number.
+Shapes: N detections and M objects per image, D detections of one class in all images, C classes. Boxes are
+``[x1, y1, x2, y2]`` in pixels, continuous and half-open. The devkit's boxes are inclusive and counted from 1,
+and its IoU adds 1 to each side; after a reader has converted them to ``[x1 - 1, y1 - 1, x2, y2]``, the plain
+IoU used here is the same number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,15 +28,15 @@ __all__ = [
 class PrecisionRecallCurve:
     """Precision and recall when only detections from a score upwards are kept; arrays of shape (K,).
 
-    One point for every score that finds more objects than the scores above it, from the highest score
-    down. The scores in between add nothing but false detections. Without equal scores the area under
-    the envelope of the points is the VOC AP; detections of equal score enter a point together, while
-    the AP takes them one after the other.
+    There is one point per score that finds more objects than the scores above it, from the highest score
+    down. Scores in between only add false detections. Without equal scores, the area under the envelope of
+    the points is the VOC AP; detections of equal score enter a point together, while the AP takes them one
+    after the other.
 
     Args:
-        scores: detections with this score or a higher one are kept; falling.
-        precision: share of the kept detections that are true, 0 to 1.
-        recall: share of the objects that are found, 0 to 1; rising.
+        scores: detections with at least this score are kept; decreasing.
+        precision: fraction of the kept detections that are true, 0 to 1.
+        recall: fraction of the objects that are found, 0 to 1; increasing.
     """
 
     scores: np.ndarray
@@ -56,18 +56,18 @@ class PrecisionRecallCurve:
 
 @dataclass(frozen=True)
 class VocResult:
-    """What :func:`evaluate_voc` found, one entry a class, each of shape (C,).
+    """The result of :func:`evaluate_voc`, one entry per class, each of shape (C,).
+
+    The AP of a class with ``num_objects == 0`` is nan: its recall is undefined.
 
     Args:
         ap_area: AP as the area under the precision envelope (VOC 2010 and later), 0 to 1.
         ap_11points: AP as the mean of 11 interpolated precisions (VOC 2007), 0 to 1.
-        num_objects: ground-truth objects that count: those that are not difficult.
+        num_objects: ground-truth objects that count, which excludes difficult ones.
         num_difficult: difficult objects, which neither help nor hurt.
         num_detections: detections given, at any score.
         curves: C curves of precision and recall, without points for a class in which nothing is found.
-        pooled: the curve of the detections of all classes together, for one score threshold for all.
-
-    The AP of a class with ``num_objects == 0`` is nan: its recall is not defined.
+        pooled: the curve of the detections of all classes together, with one score threshold for all.
     """
 
     ap_area: np.ndarray
@@ -80,7 +80,7 @@ class VocResult:
 
     @property
     def classes_without_objects(self) -> list[int]:
-        """Indices of the classes that the means leave out, since they have no object to find."""
+        """Indices of the classes that the means leave out because they have no object to find."""
         return np.flatnonzero(self.num_objects == 0).tolist()
 
     @property
@@ -100,7 +100,7 @@ def _mean_of_defined(values: np.ndarray) -> float:
 
 
 def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of every box in (N, 4) with every other in (M, 4): (N, M).
+    """Intersection over union of every box in (N, 4) with every box in (M, 4): (N, M).
 
     Two boxes without area have IoU 0.
     """
@@ -116,12 +116,12 @@ def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 def precision_recall(
     is_true: np.ndarray, is_false: np.ndarray, num_objects: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall after each detection of one class, best score first.
+    """Return precision and recall after each detection of one class, best score first.
 
     Args:
         is_true: (D,) bool, the true positives.
         is_false: (D,) bool, the false positives; a detection that is neither is ignored.
-        num_objects: how many objects there are to find, at least 1.
+        num_objects: the number of objects to find, at least 1.
 
     Returns:
         precision and recall, both (D,). Before the first counted detection the precision is 0.
@@ -132,14 +132,14 @@ def precision_recall(
 
 
 def average_precision(precision: np.ndarray, recall: np.ndarray, mode: str) -> float:
-    """AP of one precision-recall curve, 0 to 1.
+    """Return the AP of one precision-recall curve, 0 to 1.
 
     Args:
         precision: (D,), best score first.
         recall: (D,), not decreasing.
-        mode: ``'area'``: the area under the curve once every precision is raised to the highest one
-            at an equal or larger recall. ``'11points'``: the mean of the highest precision at recall
-            0, 0.1, ..., 1 or above.
+        mode: ``'area'``: the area under the curve after raising every precision to the highest one at an
+            equal or larger recall. ``'11points'``: the mean of the highest precision at recall 0, 0.1, ..., 1
+            or above.
 
     Raises:
         ValueError: another mode.
@@ -151,17 +151,18 @@ def average_precision(precision: np.ndarray, recall: np.ndarray, mode: str) -> f
         steps = np.flatnonzero(recall[1:] != recall[:-1])
         return float(np.sum((recall[steps + 1] - recall[steps]) * envelope[steps + 1]))
     if mode == '11points':
-        # k / 10 and not k * 0.1: 3 * 0.1 lies above 3 / 10, so a recall of exactly 3 of 10 would miss it.
+        # k / 10 and not k * 0.1: 3 * 0.1 is greater than 3 / 10, so a recall of exactly 3 of 10 would miss
+        # it.
         points = [precision[recall >= k / 10].max(initial=0.0) for k in range(11)]
         return float(np.sum(points) / 11)
     raise ValueError(f"mode must be 'area' or '11points', got {mode!r}.")
 
 
 def _match_image(image: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """For each of the N detections: its highest IoU with an object of its class, and which object.
+    """Return for each of the N detections its highest IoU with an object of its class, and that object.
 
-    Difficult and already found objects take part, as in the devkit: the choice looks at IoU alone.
-    Of equal IoUs the first object wins. Without an object of its class: IoU -1, object 0.
+    Difficult and already found objects take part, as in the devkit: the choice depends only on IoU. Among
+    equal IoUs the first object wins. Without an object of its class: IoU -1, object 0.
     """
     pred_boxes = np.asarray(image['pred_boxes'], dtype=np.float64).reshape(-1, 4)
     gt_boxes = np.asarray(image['gt_boxes'], dtype=np.float64).reshape(-1, 4)
@@ -175,9 +176,9 @@ def _match_image(image: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarra
 def _curve(
     scores: np.ndarray, is_true: np.ndarray, is_false: np.ndarray, num_objects: int
 ) -> PrecisionRecallCurve:
-    """Of (D,) detections, best score first. Without objects none is true, and there is no point."""
+    """Build the curve of (D,) detections, best score first; without objects it has no points."""
     precision, recall = precision_recall(is_true, is_false, max(num_objects, 1))
-    # A threshold keeps all detections of equal score or none, so a point lies behind the last of them.
+    # A threshold keeps all detections of equal score or none, so a point comes after the last of them.
     last_of_equals = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)[: len(scores)])
     found_more = np.diff(recall[last_of_equals], prepend=0) > 0
     kept = last_of_equals[found_more]
@@ -189,29 +190,28 @@ def _concatenate(parts: list, dtype: type) -> np.ndarray:
 
 
 def _count(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """How often each label of 0 to C - 1 occurs, (C,); others are passed over."""
+    """Return how often each label from 0 to C - 1 occurs, (C,); others are skipped."""
     return np.bincount(labels[(labels >= 0) & (labels < num_classes)], minlength=num_classes)
 
 
 def evaluate_voc(
     images: Sequence[Mapping[str, np.ndarray]], num_classes: int, iou_threshold: float = 0.5
 ) -> VocResult:
-    """AP of each class over all images, as the VOC devkit counts it.
+    """Return the AP of each class over all images, as computed by the VOC devkit.
 
-    The detections of a class are taken from the best score down; equal scores keep the order of the
-    images and of the detections in them. Each goes to the object of its class with which its IoU in
-    that image is highest. If that IoU is below the threshold the detection is false; else, if the
-    object is difficult, the detection is ignored; else it is true the first time the object is found
-    and false every later time.
+    The detections of a class are processed by descending score; equal scores keep the order of the images and
+    of the detections in them. Each is assigned to the object of its class with the highest IoU in that image.
+    If that IoU is below the threshold, the detection is false; otherwise, if the object is difficult, it is
+    ignored; otherwise it is true the first time the object is found and false every later time.
 
     Args:
-        images: one mapping an image, with ``pred_boxes`` (N, 4), ``pred_scores`` (N,),
-            ``pred_labels`` (N,), ``gt_boxes`` (M, 4), ``gt_labels`` (M,) and ``gt_difficult`` (M,).
+        images: one mapping per image, with ``pred_boxes`` (N, 4), ``pred_scores`` (N,), ``pred_labels`` (N,),
+            ``gt_boxes`` (M, 4), ``gt_labels`` (M,) and ``gt_difficult`` (M,).
         num_classes: C; labels are 0 to C - 1, and others are not counted anywhere.
-        iou_threshold: an IoU equal to it is a hit.
+        iou_threshold: an IoU equal to it is a match.
     """
     matches = [_match_image(image) for image in images]
-    # A running number for every object in all images, so that "found before" is one comparison.
+    # A running number for every object in all images makes "found before" a single comparison.
     starts = np.cumsum([0, *(len(image['gt_labels']) for image in images)])[:-1]
     objects = _concatenate([found + start for (_, found), start in zip(matches, starts, strict=True)], int)
     best_iou = _concatenate([iou for iou, _ in matches], float)
@@ -224,7 +224,7 @@ def evaluate_voc(
     on_difficult = np.zeros(len(hit), dtype=bool)
     on_difficult[hit] = difficult[objects[hit]]
 
-    # One order for all classes: that of a class is a part of it, since the sort is stable.
+    # One order for all classes: the order within a class is a part of it, since the sort is stable.
     ranked = np.argsort(-scores, kind='stable')
     ranked = ranked[(labels[ranked] >= 0) & (labels[ranked] < num_classes)]
     claims = ranked[hit[ranked] & ~on_difficult[ranked]]
@@ -237,7 +237,7 @@ def evaluate_voc(
     num_objects = _count(gt_labels[~difficult], num_classes)
     ap = np.full((2, num_classes), np.nan)
     curves = []
-    # The detections of each class stand together and in their order: one sort, not a pass for every class.
+    # The detections of each class are contiguous and in order: one sort instead of one pass per class.
     by_class = ranked[np.argsort(labels[ranked], kind='stable')]
     num_detections = _count(labels, num_classes)
     ends = np.cumsum(num_detections)

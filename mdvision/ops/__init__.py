@@ -1,8 +1,8 @@
-"""The operators behind ``mmcv.ops``: mmcv's compiled ones where they load, torchvision's elsewhere.
+"""The operators behind ``mmcv.ops``: mmcv's compiled ones if they load, otherwise torchvision's.
 
-``mmcv.ops`` asks one module, ``mmcv._ext``, for every operator. A plain ``pip install onedl-mmcv`` leaves it
-out, so ``import mmcv.ops``, ``mmdet.apis`` and ``mmdet.models`` fail. :func:`activate` puts
-:mod:`mdvision.ops.torchvision_backend` in its place, and leaves a compiled one that loads alone.
+``mmcv.ops`` gets every operator from one module, ``mmcv._ext``. A plain ``pip install onedl-mmcv`` leaves it
+out, so ``import mmcv.ops``, ``mmdet.apis`` and ``mmdet.models`` fail. :func:`activate` substitutes
+:mod:`mdvision.ops.torchvision_backend`, and leaves alone a compiled extension that loads.
 """
 
 import ast
@@ -25,11 +25,11 @@ _failure: str | None = None
 
 
 class MissingOpError(UserError, NotImplementedError):
-    """An mmcv operator was called that only the compiled extension has."""
+    """An mmcv operator was called that only the compiled extension provides."""
 
     @classmethod
     def of(cls, op: str) -> 'MissingOpError':
-        """The error for an operator such as ``'carafe_forward'``, with the command that builds it."""
+        """Return the error for an operator such as ``'carafe_forward'``, with the command that builds it."""
         return cls(
             f"the mmcv operator '{op}' needs mmcv's compiled extension, which is not in use here, and "
             f'torchvision has no equivalent. Build it (a C++ compiler, about 7 minutes): {BUILD_COMMAND}'
@@ -37,11 +37,11 @@ class MissingOpError(UserError, NotImplementedError):
 
 
 def activate() -> str:
-    """Makes ``mmcv._ext`` importable and says what stands behind it.
+    """Make ``mmcv._ext`` importable and return what provides it.
 
     Call it before the first import of ``mmcv.ops``, or after one that failed: a failed import leaves nothing
-    behind. Further calls change nothing. A compiled extension that is there but does not load (built for
-    another torch, say) counts as absent, with one line on stderr.
+    behind. Further calls change nothing. A compiled extension that exists but does not load (for example,
+    built for another torch) counts as absent and is reported in one line on stderr.
 
     Returns:
         ``'compiled'`` or ``'torchvision'``.
@@ -50,7 +50,7 @@ def activate() -> str:
         ImportError: mmcv itself, or torchvision where it is needed, cannot be imported.
     """
     global _failure
-    import mmcv  # on its own line: what is wrong with mmcv itself is not about the extension
+    import mmcv  # separately: an error in mmcv itself is not about the extension
 
     try:
         extension = importlib.import_module(_EXTENSION)
@@ -70,12 +70,12 @@ def activate() -> str:
 
 
 def failed_extension() -> str | None:
-    """One line on the compiled extension that did not load: file, reason, fix. ``None`` where none failed."""
+    """Return one line on the compiled extension that did not load: file, reason, fix; None if none failed."""
     return _failure
 
 
 def backend_of(op_name: str) -> str:
-    """Where calls of an mmcv operator go, activating first where that has not been done.
+    """Return what provides an mmcv operator, activating first if necessary.
 
     Args:
         op_name: a function of ``mmcv._ext`` such as ``'roi_align_forward'``; see :func:`op_names`.
@@ -85,13 +85,13 @@ def backend_of(op_name: str) -> str:
     """
     backend = activate()
     extension = sys.modules[_EXTENSION]
-    # the torchvision backend has any name: what it does not implement raises when called
+    # The torchvision backend has an attribute for any name; what it does not implement raises when called.
     there = hasattr(extension, op_name) if backend == 'compiled' else op_name in extension.__all__
     return backend if there else 'missing'
 
 
 def op_names() -> tuple[str, ...]:
-    """The operators that the installed mmcv asks its extension for, sorted, read from mmcv's source."""
+    """Return the sorted operators that mmcv requests from its extension, read from mmcv's source."""
     import mmcv
 
     names = set()
@@ -103,8 +103,11 @@ def op_names() -> tuple[str, ...]:
 
 
 def _describe(error: ImportError | OSError) -> str:
-    """File, reason and fix in one line."""
+    """Return file, reason and fix in one line."""
     spec = importlib.util.find_spec(_EXTENSION)
     path = getattr(error, 'path', None) or (spec.origin if spec else None) or _EXTENSION
     reason = ' '.join(str(error).split()).removeprefix(f'{path}: ')
-    return f"{path} does not load ({reason}); torchvision's operators stand in. Rebuild it: {BUILD_COMMAND}"
+    return (
+        f"{path} does not load ({reason}); torchvision's operators are used instead. "
+        f'Rebuild it: {BUILD_COMMAND}'
+    )

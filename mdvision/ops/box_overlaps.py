@@ -9,16 +9,16 @@ __all__ = ['bbox_overlaps']
 def bbox_overlaps(
     bboxes1: Tensor, bboxes2: Tensor, ious: Tensor, mode: int, aligned: bool, offset: int
 ) -> None:
-    """Writes the overlaps to ``ious``; their gradients reach the boxes, which those of mmcv do not.
+    """Write the overlaps to ``ious``. Unlike mmcv's, their gradients reach the boxes.
 
     Two boxes without area have the overlap 0 / 0, as in mmcv.
 
     Args:
         bboxes1: (M, 4).
         bboxes2: (N, 4).
-        ious: output, (M, N), or (M,) where ``aligned``.
+        ious: output, (M, N), or (M,) if ``aligned``.
         mode: 0: intersection over union; 1: intersection over the area of the first box.
-        aligned: each box with the one of the same index instead of with every one.
+        aligned: compare boxes with equal indices instead of all pairs.
         offset: 0 or 1; widths are ``x2 - x1 + offset``.
     """
     first, second = (

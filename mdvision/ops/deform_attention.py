@@ -1,12 +1,14 @@
-"""Attention at sampled points of several maps, with the signatures of mmcv's compiled operators.
+"""Attention at sampled points of several feature maps, with the signatures of mmcv's compiled operators.
 
-mmcv itself has it in PyTorch's operations, but only takes that on a CPU. Here it serves every device.
+mmcv has an implementation in PyTorch but uses it only on CPUs. Here it serves every device.
 
-Shapes: N batch, K pixels of all maps, M heads, D channels of a head, Q queries, L maps, P points.
+Shapes: N batch, K pixels of all feature maps, M heads, D channels per head, Q queries, L feature maps, P
+points.
 
-value (N, K, M, D), the maps one after another; value_spatial_shapes (L, 2) with rows (height, width);
-sampling_locations (N, Q, M, L, P, 2), x before y, 0 to 1 across a map; attention_weights (N, Q, M, L, P).
-``value_level_start_index`` follows from the shapes, ``im2col_step`` is mmcv's chunk size; both unused here.
+value (N, K, M, D), the feature maps concatenated; value_spatial_shapes (L, 2) with rows (height, width);
+sampling_locations (N, Q, M, L, P, 2), x before y, 0 to 1 across a feature map; attention_weights (N, Q, M, L,
+P). ``value_level_start_index`` follows from the shapes, and ``im2col_step`` is mmcv's chunk size; both are
+unused here.
 """
 
 import torch
@@ -25,7 +27,7 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """The weighted sum of bilinear samples, 0 outside a map: (N, Q, M * D)."""
+    """Return the weighted sum of bilinear samples, 0 outside a feature map: (N, Q, M * D)."""
     attend = _attention(value_spatial_shapes)
     return attend(*map(wide, (value, sampling_locations, attention_weights))).to(value.dtype)
 
@@ -42,7 +44,7 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    """The gradients: that of ``value`` is added to what is there, the others replace it, as mmcv does it."""
+    """Write the gradients: that of ``value`` is accumulated, the others are overwritten, as in mmcv."""
     inputs = (value, sampling_locations, attention_weights)
     grads = gradients(_attention(value_spatial_shapes), inputs, grad_output)
     grad_value += grads[0]
@@ -51,8 +53,10 @@ def ms_deform_attn_backward(
 
 
 def _attention(value_spatial_shapes: Tensor):
-    """``(value, sampling_locations, attention_weights) -> output``."""
-    from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch  # it imports us
+    """Return ``(value, sampling_locations, attention_weights) -> output``."""
+    from mmcv.ops.multi_scale_deform_attn import (
+        multi_scale_deformable_attn_pytorch,
+    )  # it imports this package
 
     shapes = value_spatial_shapes.tolist()
 
@@ -64,7 +68,7 @@ def _attention(value_spatial_shapes: Tensor):
 
 
 def _fixed_outside(locations: Tensor, value_spatial_shapes: Tensor) -> Tensor:
-    """``locations``, without a gradient for points that lie a pixel or more outside their map."""
+    """Return ``locations``, without gradients for points a pixel or more outside their feature map."""
     size = value_spatial_shapes.flip(1)[:, None].to(locations)  # (L, 1, 2), x before y
     pixel = locations.detach() * size - 0.5
     inside = ((pixel > -1) & (pixel < size)).all(dim=-1, keepdim=True)

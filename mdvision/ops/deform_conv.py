@@ -1,12 +1,12 @@
-"""Deformable convolution, version 1 (DCN) and 2 (DCNv2), with the signatures of mmcv's compiled operators.
+"""Deformable convolution, version 1 (DCN) and 2 (DCNv2), with the signatures of mmcv's operators.
 
 Shapes: N batch, C_in and C_out channels, H x W input, OH x OW output, KH x KW kernel, G deformable groups.
 
-input (N, C_in, H, W); weight (C_out, C_in / group, KH, KW); bias (C_out,); output (N, C_out, OH, OW);
-offset (N, G * KH * KW * 2, OH, OW) in input pixels, y before x; mask (N, G * KH * KW, OH, OW), a factor for
-each sample. ``columns`` and ``ones`` are mmcv's scratch space, ``im2col_step`` its chunk size, unused here.
-The group counts follow from the shapes. Gradients of input, weight and bias are added to what is there, those
-of offset and mask replace it, as the compiled operators do.
+input (N, C_in, H, W); weight (C_out, C_in / group, KH, KW); bias (C_out,); output (N, C_out, OH, OW); offset
+(N, G * KH * KW * 2, OH, OW) in input pixels, y before x; mask (N, G * KH * KW, OH, OW), one factor per
+sample. ``columns`` and ``ones`` are mmcv's scratch space, ``im2col_step`` its chunk size; they are unused
+here. The group counts follow from the shapes. Gradients of input, weight and bias are accumulated, those of
+offset and mask overwritten, as in the compiled operators.
 """
 
 # ruff: noqa: N803, N806  (mmcv passes its camelCase arguments by name)
@@ -47,7 +47,7 @@ def deform_conv_forward(
     deformable_group: int,
     im2col_step: int,
 ) -> None:
-    """Writes the convolution of ``input``, sampled ``offset`` pixels beside the grid, to ``output``."""
+    """Write to ``output`` the convolution of ``input``, sampled ``offset`` pixels away from the grid."""
     convolve = _version_1((dH, dW), (padH, padW), (dilationH, dilationW))
     output.copy_(convolve(wide(input), wide(offset), wide(weight)))
 
@@ -72,7 +72,7 @@ def deform_conv_backward_input(
     deformable_group: int,
     im2col_step: int,
 ) -> None:
-    """The gradients for ``input`` and ``offset``."""
+    """Write the gradients of ``input`` and ``offset``."""
     convolve = _version_1((dH, dW), (padH, padW), (dilationH, dilationW))
     grads = gradients(partial(convolve, weight=wide(weight)), (input, offset), gradOutput)
     gradInput += grads[0]
@@ -99,7 +99,7 @@ def deform_conv_backward_parameters(
     scale: float,
     im2col_step: int,
 ) -> None:
-    """``scale`` times the gradient for ``weight``."""
+    """Accumulate ``scale`` times the gradient of ``weight``."""
     convolve = _version_1((dH, dW), (padH, padW), (dilationH, dilationW))
 
     def of_weight(weight: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def modulated_deform_conv_forward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """As :func:`deform_conv_forward`, each sample times its ``mask``, plus ``bias`` where ``with_bias``."""
+    """Like :func:`deform_conv_forward`, with samples scaled by ``mask``, plus ``bias`` if ``with_bias``."""
     convolve = _version_2((stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w))
     inputs = (input, offset, mask, weight, *([bias] if with_bias else []))
     output.copy_(convolve(*map(wide, inputs)))
@@ -162,7 +162,7 @@ def modulated_deform_conv_backward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """The gradients for all inputs; ``grad_bias`` stays as it is without ``with_bias``."""
+    """Write the gradients of all inputs; ``grad_bias`` is unchanged without ``with_bias``."""
     convolve = _version_2((stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w))
     inputs = (input, offset, mask, weight, *([bias] if with_bias else []))
     grads = gradients(convolve, inputs, grad_output)
@@ -175,7 +175,7 @@ def modulated_deform_conv_backward(
 
 
 def _version_1(stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]):
-    """``(input, offset, weight) -> output``."""
+    """Return ``(input, offset, weight) -> output``."""
 
     def convolve(input: Tensor, offset: Tensor, weight: Tensor):
         offset = _fixed_outside(offset, input, weight, stride, padding, dilation)
@@ -185,7 +185,7 @@ def _version_1(stride: tuple[int, int], padding: tuple[int, int], dilation: tupl
 
 
 def _version_2(stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]):
-    """``(input, offset, mask, weight[, bias]) -> output``."""
+    """Return ``(input, offset, mask, weight[, bias]) -> output``."""
 
     def convolve(input: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None):
         size = [
@@ -202,16 +202,16 @@ def _version_2(stride: tuple[int, int], padding: tuple[int, int], dilation: tupl
 
 
 def _first_values(larger: Tensor, size: list[int]) -> Tensor:
-    """Of a map (N, C, h, w) that is larger than the output what mmcv reads, as (N, C, *size).
+    """Return what mmcv reads of a map (N, C, h, w) that is larger than the output, as (N, C, *size).
 
-    mmcv's kernels count through the values of an image as if the map had the size of the output. So they
-    take the first ones in memory, which is not the upper left corner of each channel. DyHead, whose published
-    weights were trained so, hands maps of twice the output's side to a convolution of stride 2.
+    mmcv's kernels index the values of an image as if the map had the size of the output. They therefore use
+    the first values in memory, which are not the top-left corner of each channel. DyHead, whose published
+    weights were trained this way, passes maps of twice the output's side length to a stride-2 convolution.
     """
     values = larger.flatten(1)
     count = larger.shape[1] * size[0] * size[1]
     if values.shape[1] <= count:
-        return larger  # of the right size, or too small: torchvision says so
+        return larger  # of the right size, or too small, which torchvision reports
     return values[:, :count].unflatten(1, (larger.shape[1], *size))
 
 
@@ -223,10 +223,10 @@ def _fixed_outside(
     padding: tuple[int, int],
     dilation: tuple[int, int],
 ) -> Tensor:
-    """``offset``, without a gradient for the samples that lie a pixel or more outside ``input``.
+    """Return ``offset``, without gradients for samples a pixel or more outside ``input``.
 
-    They are 0 whatever the offset; torchvision lets those at coordinate -1 itself move inwards. That is where
-    every deformable convolution with padding starts, since its offsets start at zero.
+    Such samples are 0 whatever the offset is, but torchvision lets those at coordinate -1 move inwards. Every
+    deformable convolution with padding starts there, since its offsets start at zero.
     """
     if not offset.requires_grad:
         return offset

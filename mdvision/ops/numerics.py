@@ -1,4 +1,4 @@
-"""The dtype the operators compute in, and their gradients through torch's own autograd."""
+"""The dtype in which the operators compute, and their gradients through torch's autograd."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ __all__ = ['gradients', 'wide']
 
 
 def wide(tensor: Tensor) -> Tensor:
-    """Detached; float32 and float64 as they are, all else as float32 (torchvision lacks 16-bit kernels)."""
+    """Detach; keep float32 and float64, convert the rest to float32 (torchvision lacks 16-bit kernels)."""
     tensor = tensor.detach()
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
@@ -17,9 +17,9 @@ def wide(tensor: Tensor) -> Tensor:
 def gradients(
     function: Callable[..., Tensor], inputs: tuple[Tensor, ...], grad_output: Tensor
 ) -> tuple[Tensor, ...]:
-    """The gradient of ``function(*inputs)`` for each input, given that of its output.
+    """Return the gradients of ``function(*inputs)`` for all inputs, given that of its output.
 
-    It runs the function once more, since torchvision's backward operators are private. For RoIAlign on a CPU
+    The function runs once more, since torchvision's backward operators are private. For RoIAlign on a CPU
     that is a sixth of the backward pass.
     """
     inputs = tuple(wide(tensor).requires_grad_() for tensor in inputs)

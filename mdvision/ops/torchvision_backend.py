@@ -1,11 +1,12 @@
-"""What mmdet's models need of mmcv's compiled extension ``mmcv._ext``, built on PyTorch and torchvision.
+"""The part of mmcv's compiled extension ``mmcv._ext`` that mmdet's models need, on PyTorch and torchvision.
 
-Names, argument names and in-place outputs are those with which ``mmcv/ops/*.py`` calls; results agree with
-the compiled operators. Every function runs on any device torchvision serves. float32 and float64 are computed
-as they are; any other dtype (float16, bfloat16) is computed in float32 and the result rounded once.
+Names, argument names and in-place outputs are those used by ``mmcv/ops/*.py``; results agree with the
+compiled operators. Every function runs on any device that torchvision supports. float32 and float64 are
+computed in their own precision; any other dtype (float16, bfloat16) is computed in float32 and the result
+rounded once.
 
-Shapes: N batch, C channels, H x W feature map, K boxes or rois, PH x PW pooled size.
-Boxes are ``(x1, y1, x2, y2)`` in pixels, rois ``(batch index, x1, y1, x2, y2)``.
+Shapes: N batch, C channels, H x W feature map, K boxes or RoIs, PH x PW pooled size. Boxes are ``(x1, y1, x2,
+y2)`` in pixels, RoIs ``(batch index, x1, y1, x2, y2)``.
 """
 
 from collections.abc import Callable
@@ -51,7 +52,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Callable:
-    """Any other operator: there, as mmcv checks when it loads, but raising when called."""
+    """Return a stub for any other operator: mmcv checks for it on import, but calling it raises."""
     if name.startswith('_'):
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
@@ -63,12 +64,12 @@ def __getattr__(name: str) -> Callable:
 
 
 def get_compiler_version() -> str:
-    """Stands where mmcv names its C++ compiler."""
+    """Stand in for the version of mmcv's C++ compiler."""
     return 'none (torchvision backend)'
 
 
 def get_compiling_cuda_version() -> str:
-    """Stands where mmcv names the CUDA it was compiled with."""
+    """Stand in for the CUDA version that mmcv was compiled with."""
     return 'none (torchvision backend)'
 
 
@@ -76,20 +77,20 @@ def get_compiling_cuda_version() -> str:
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the boxes kept, best score first; the earlier of two boxes with equal scores wins.
+    """Return the indices of the kept boxes, best score first; the earlier of two equal scores wins.
 
     Args:
         boxes: (K, 4).
         scores: (K,).
-        iou_threshold: a box is dropped where its IoU with a kept one is greater than this.
+        iou_threshold: a box is dropped if its IoU with a kept one is greater than this.
         offset: 0 or 1; widths are ``x2 - x1 + offset``.
     """
     boxes, scores = wide(boxes), wide(scores)
     if offset:
         boxes = torch.cat([boxes[:, :2], boxes[:, 2:] + offset], dim=1)
     if boxes.dtype == torch.float32:
-        # mmcv compares two float32 numbers. Against the double 0.6 an IoU of exactly 3/5, which is
-        # 0.60000002 in float32, would be greater.
+        # mmcv compares two float32 numbers. An IoU of exactly 3/5 is 0.60000002 in float32, which would be
+        # greater than the double 0.6.
         iou_threshold = float(np.float32(iou_threshold))
     return torchvision.ops.nms(boxes, scores.to(boxes.dtype), iou_threshold)
 
@@ -104,13 +105,13 @@ def softnms(
     method: int,
     offset: int,
 ) -> Tensor:
-    """Soft-NMS: lowers the score of boxes that overlap a better one, instead of dropping them.
+    """Soft-NMS: lower the score of boxes that overlap a better one, instead of dropping them.
 
     Args:
         boxes: (K, 4).
         scores: (K,).
         dets: output, (K, 5); its first rows become ``(x1, y1, x2, y2, decayed score)`` of the kept boxes.
-        iou_threshold: the overlap from which methods 0 and 1 act.
+        iou_threshold: the overlap above which methods 0 and 1 act.
         sigma: the width of the Gaussian of method 2.
         min_score: boxes whose decayed score is below this are dropped; the best box always stays.
         method: 0 naive (score times 0), 1 linear (1 - IoU), 2 Gaussian (exp(-IoU^2 / sigma)).
@@ -127,13 +128,13 @@ def softnms(
         best = int(scores[rest].argmax())
         top = int(rest[best])
         kept.append(top)
-        # The moves that mmcv makes in its arrays, here and below, as they settle the order of equal scores:
-        # the first candidate takes the place of the best one,
+        # Here and below, repeat the moves that mmcv makes in its arrays, because they determine the order of
+        # equal scores: the first candidate takes the place of the best one,
         rest[best] = rest[0].clone()
         rest = rest[1:]
         size = torch.minimum(boxes[rest, 2:], boxes[top, 2:]) - torch.maximum(boxes[rest, :2], boxes[top, :2])
         inter = (size + offset).clamp(min=0).prod(dim=1)
-        # a pair of boxes without area has the IoU 0 / 0
+        # two boxes without area have the IoU 0 / 0
         overlap = (inter / (areas[rest] + areas[top] - inter)).nan_to_num(0)
         if method == 2:
             scores[rest] *= torch.exp(-(overlap**2) / sigma)
@@ -168,17 +169,17 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """The mean of bilinear samples in each bin of each roi.
+    """Write the mean of bilinear samples in each bin of each RoI.
 
     Args:
         input: (N, C, H, W).
         rois: (K, 5), in pixels of the image.
         output: output, (K, C, aligned_height, aligned_width).
         argmax_y, argmax_x: unused, for max pooling.
-        spatial_scale: map pixels per image pixel.
-        sampling_ratio: samples along each side of a bin; 0: one per map pixel.
+        spatial_scale: feature-map pixels per image pixel.
+        sampling_ratio: samples along each side of a bin; 0: one per feature-map pixel.
         pool_mode: 0 max, 1 mean.
-        aligned: shift by half a pixel, so that pixel centres lie at .5.
+        aligned: shift by half a pixel, so that pixel centers lie at .5.
 
     Raises:
         MissingOpError: ``pool_mode`` is 0.
@@ -202,7 +203,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Adds the gradient of :func:`roi_align_forward` to ``grad_input`` (N, C, H, W)."""
+    """Add the gradient of :func:`roi_align_forward` to ``grad_input`` (N, C, H, W)."""
     if pool_mode == 0:
         raise MissingOpError.of("roi_align with pool_mode='max'")
     pool = _roi_align(rois, aligned_height, aligned_width, spatial_scale, sampling_ratio, aligned)
@@ -211,10 +212,11 @@ def roi_align_backward(
 
 
 def _roi_align(rois: Tensor, *options) -> Callable[[Tensor], Tensor]:
-    """``features -> output``.
+    """Return ``features -> output``.
 
-    The operator itself: where deterministic algorithms are asked for, the function of torchvision around it
-    goes over to a form in Python on a GPU, which needs a compiler and samples the whole map for each bin.
+    Call the operator itself: if deterministic algorithms are requested, torchvision's function around it
+    switches on a GPU to a Python implementation, which needs a compiler and samples the whole feature map for
+    each bin.
     """
     height, width, scale, ratio, aligned = options
     return lambda features: torch.ops.torchvision.roi_align(
@@ -231,17 +233,17 @@ def roi_pool_forward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """The maximum in each bin of each roi.
+    """Write the maximum in each bin of each RoI.
 
-    torchvision rounds rois to whole map pixels first, mmcv does not. So the bins are laid out here as mmcv
-    does it, and each is given to torchvision as a roi of whole pixels with a single bin.
+    torchvision rounds RoIs to whole feature-map pixels first, mmcv does not. The bins are therefore laid out
+    here as in mmcv, and each is passed to torchvision as an RoI of whole pixels with a single bin.
 
     Args:
         input: (N, C, H, W).
-        rois: (K, 5), in pixels of the image; ``x2`` and ``y2`` belong to the roi.
-        output: output, (K, C, pooled_height, pooled_width); 0 for a bin outside the map.
-        argmax: output, as ``output``; where the maximum lies, ``y * W + x``, or -1 for a bin outside the map.
-        spatial_scale: map pixels per image pixel.
+        rois: (K, 5), in pixels of the image; ``x2`` and ``y2`` belong to the RoI.
+        output: output, (K, C, pooled_height, pooled_width); 0 for a bin outside the feature map.
+        argmax: output, like ``output``; the position of the maximum, ``y * W + x``, or -1 for a bin outside.
+        spatial_scale: feature-map pixels per image pixel.
     """
     features = wide(input)
     rois = wide(rois).to(features)
@@ -253,7 +255,7 @@ def roi_pool_forward(
             rois[:, 0, None, None],
             left[:, None, :],
             top[:, :, None],
-            right[:, None, :] - 1,  # torchvision's last column and row belong to the roi
+            right[:, None, :] - 1,  # in torchvision, the last column and row belong to the RoI
             bottom[:, :, None] - 1,
         ),
         dim=-1,
@@ -267,13 +269,16 @@ def roi_pool_forward(
 
 
 def _bin_edges(start: Tensor, end: Tensor, scale: float, bins: int, limit: int) -> tuple[Tensor, Tensor]:
-    """First pixel of each bin along one side and the one after its last, (K, bins); equal: an empty bin."""
+    """Return the first pixel of each bin along one side and the one after its last, (K, bins).
+
+    If the two are equal, the bin is empty.
+    """
     start = start * scale
     step = ((end + 1) * scale - start) / bins
     index = torch.arange(bins, device=start.device)
     first = (index * step[:, None] + start[:, None]).floor().clamp(0, limit)
     last = ((index + 1) * step[:, None] + start[:, None]).ceil().clamp(0, limit)
-    # a roi without extent has no bins
+    # an RoI without extent has no bins
     return first, torch.where(step[:, None] > 0, last, first)
 
 
@@ -286,9 +291,9 @@ def roi_pool_backward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Adds the gradient of :func:`roi_pool_forward` to ``grad_input`` (N, C, H, W)."""
+    """Add the gradient of :func:`roi_pool_forward` to ``grad_input`` (N, C, H, W)."""
     channels, height, width = grad_input.shape[1:]
-    # each (roi, channel) sends its gradient to one plane of the batch
+    # Each (RoI, channel) sends its gradient to one plane of the batch.
     plane = rois[:, :1].long() * channels + torch.arange(channels, device=rois.device)  # (K, C)
     target = plane[:, :, None, None] * (height * width) + argmax  # (K, C, PH, PW)
     inside = argmax >= 0
@@ -301,14 +306,14 @@ def roi_pool_backward(
 
 
 def _focal_terms(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log p and log(1 - p) of p = sigmoid(input), and where a row's target is its column; each (K, C)."""
+    """Return log p and log(1 - p) of p = sigmoid(input), and the one-hot target as bool; each (K, C)."""
     logits = wide(input)
     positive = target[:, None] == torch.arange(logits.shape[1], device=target.device)
     return F.logsigmoid(logits), F.logsigmoid(-logits), positive
 
 
 def _weighted(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Rows times the weight of their target class; a target outside the classes (background) weighs 1."""
+    """Scale rows by the weight of their target class; a target outside the classes (background) weighs 1."""
     if weight.numel() == 0:
         return values
     known = (target >= 0) & (target < len(weight))
@@ -319,7 +324,7 @@ def _weighted(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """``-alpha (1-p)^gamma log p`` in the target's column, ``-(1-alpha) p^gamma log(1-p)`` in the others.
+    """Write ``-alpha (1-p)^gamma log p`` in the target's column, ``-(1-alpha) p^gamma log(1-p)`` elsewhere.
 
     Computed from log-sigmoids, exact for any logit. mmcv's kernel takes the logarithm of a rounded
     probability, so its loss jumps to 87 for a confident mistake beyond a logit of about 17.
@@ -339,7 +344,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """The derivative of each element of :func:`sigmoid_focal_loss_forward`, into ``grad_input`` (K, C)."""
+    """Write the derivative of each element of :func:`sigmoid_focal_loss_forward` to ``grad_input`` (K, C)."""
     log_p, log_not_p, positive = _focal_terms(input, target)
     p, not_p = log_p.exp(), log_not_p.exp()
     grad_positive = -alpha * torch.exp(gamma * log_not_p) * (not_p - gamma * p * log_p)

@@ -41,7 +41,7 @@ def test_what_it_cannot_judge_is_refused():
     with pytest.raises(UserError, match='pred_score and gt_label'):
         metric.process(None, [dict(pred_instances=1)])
     two = dict(pred_score=torch.tensor([0.5, 0.5]), gt_label=torch.tensor([0, 1]))
-    with pytest.raises(UserError, match='one label an image, got 2'):
+    with pytest.raises(UserError, match='one label per image, got 2'):
         metric.process(None, [two])
     with pytest.raises(UserError, match='label_smoothing from 0 to 1'):
         ClassificationLoss(label_smoothing=1.5)

@@ -260,7 +260,7 @@ def test_the_table_to_the_last_space():
     hard = one_object([10, 10, 60, 60], difficult=True)
     evaluate([sample_of(hard)], evaluator=evaluator)
     assert evaluator.metrics[0].last_table.splitlines()[-1] == (
-        'There is no ground truth at all (difficult objects do not count): every number is nan.'
+        'There is no ground truth at all (difficult objects do not count): every metric is nan.'
     )
 
 
@@ -362,7 +362,7 @@ def test_a_label_outside_the_classes_is_refused(key, culprit, labels, wrong):
     with pytest.raises(UserError) as refused:
         evaluate([sample_of(image, img_id='x')])
     assert str(refused.value) == (
-        f"Image 'x': {key} has label {wrong}, but the data set has 3 classes, labelled 0 to 2. "
+        f"Image 'x': {key} has label {wrong}, but the data set has 3 classes, labeled 0 to 2. "
         f'Check {culprit} in the config.'
     )
 
@@ -378,9 +378,9 @@ def test_ground_truth_far_outside_the_image_is_warned_about(monkeypatch):
         image = one_object(box)
         evaluate([sample_of(perfect_image()), sample_of(image, img_id='b', ori_shape=shape)])
     text = (
-        '1 of 2 images have ground-truth boxes that reach more than 5 % outside the original image, first '
+        '1 of 2 images have ground-truth boxes that extend more than 5 % beyond the original image, first '
         "'b'. If the test pipeline loads annotations before Resize, the boxes were resized while the "
-        'predictions were not, and every number is wrong: put LoadAnnotations after Resize.'
+        'predictions were not, and every metric is wrong: put LoadAnnotations after Resize.'
     )
     assert logged == [(text, dict(logger='current', level=logging.WARNING))] * 2
 
