@@ -1,17 +1,17 @@
-"""What a model costs: parameters, multiply-adds, activations, memory of a training step.
+"""Count what a model costs: parameters, multiply-adds (MACs), activations, memory of a training step.
 
-The model runs on the meta device, where tensors have shapes and no contents: every operator that
-would run is seen, none is computed. The formulas are those of ``torch.utils.flop_counter``, and what
-it lacks is added here. Counts are exact integers.
+The model runs on the meta device, where tensors have shapes but no contents: every operator that would run is
+seen, none is computed. The formulas are those of ``torch.utils.flop_counter``, plus the ones it lacks. Counts
+are exact integers.
 
-* A multiply-add counts once; the libraries' "FLOPs" are half or the whole of twice that.
-* Convolutions, matrix products, Fourier and cosine transforms count. Element-wise operations, norms, pools,
-  activations, softmax, interpolation and biases count nothing, as in the papers.
-* A product with zeros of the padding counts like any other.
-* A Fourier transform of N points counts as N/2 log2 N butterflies of one complex multiplication
-  each, which is four real multiply-adds: 2 N log2 N in all; half of that if input or output is real.
-* A transform that a module writes as a product and a sum is invisible here: the module says what it
-  costs in a method ``transform_macs(*inputs) -> int``. It counts with the Fourier transforms.
+* A multiply-add counts once; the "FLOPs" of other libraries are either this number or twice it.
+* Convolutions, matrix products, Fourier and cosine transforms count. Element-wise operations, norms, pooling,
+  activation functions, softmax, interpolation and biases do not count, as in the papers.
+* A product with padding zeros counts like any other.
+* A Fourier transform of N points counts as N/2 log2 N butterflies of one complex multiplication each, which
+  is four real multiply-adds: 2 N log2 N in total; half of that if input or output is real.
+* A transform that a module writes as a product and a sum is invisible here: the module states its cost in a
+  method ``transform_macs(*inputs) -> int``. It counts with the Fourier transforms.
 """
 
 import copy
@@ -38,15 +38,14 @@ aten = torch.ops.aten
 
 @dataclass
 class Cost:
-    """Of one part of a model.
+    """The cost of one part of a model.
 
     Attributes:
-        params: elements of the parameters.
-        trainable_params: of those that require a gradient.
-        macs: multiply-adds by kind. ``'attention'`` is a matrix product of two tensors that both
-            depend on the input (of any attention, fused or not, matmul or einsum); ``'linear'`` is
-            one with weights.
-        activations: elements that convolutions and matrix products put out, in one forward pass.
+        params: number of parameter elements.
+        trainable_params: those that require a gradient.
+        macs: multiply-adds by kind. ``'attention'`` is a matrix product of two tensors that both depend on
+            the input (in any attention, fused or not, matmul or einsum); ``'linear'`` is one with weights.
+        activations: number of outputs of convolutions and matrix products in one forward pass.
     """
 
     params: int = 0
@@ -61,14 +60,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Complexity:
-    """Of a whole model for one input.
+    """The complexity of a whole model for one input.
 
     Attributes:
-        stages: cost of each part, in the order in which the model holds them. A part that is not a
-            module of its own has the name of the module that does the work.
-        stored_buffers: elements of the buffers that a checkpoint holds beside the parameters.
-        uncounted: operators of other libraries without a known formula, which count nothing.
-        training_bytes: see :func:`mdvision.complexity.training_memory.training_bytes`; None if not asked for.
+        stages: cost of each part, in the order in which the model holds them. A part that is not a module of
+            its own has the name of the module that does the work.
+        stored_buffers: number of buffer elements that a checkpoint holds beside the parameters.
+        uncounted: operators of other libraries without a known formula, which do not count.
+        training_bytes: see :func:`mdvision.complexity.training_memory.training_bytes`; None if not requested.
     """
 
     stages: dict[str, Cost]
@@ -97,7 +96,7 @@ class Complexity:
         return {kind: sum(stage.macs[kind] for stage in self.stages.values()) for kind in KINDS}
 
     def totals(self) -> dict:
-        """The numbers of the whole model, as plain data."""
+        """Return the totals of the whole model as plain data."""
         return dict(
             params=self.params,
             trainable_params=self.trainable_params,
@@ -120,17 +119,18 @@ def measure(
     """Count a model and the memory of one training step with the same inputs.
 
     Args:
-        model: on any device, in any mode; it is not changed: a copy of it without weights is measured,
-            in evaluation mode for the counts and in training mode for the memory.
-        *inputs: what the model takes; only shapes and types matter.
+        model: on any device, in any mode. It is not changed: a copy without weights is measured, in
+            evaluation mode for the counts and in training mode for the memory.
+        *inputs: inputs of the model; only shapes and types matter.
         forward: called as ``forward(model, *inputs)`` for models that take more than tensors.
-        training_forward: the same for the training step, where that is not as in the test.
-        depth: how many parts of a module's name make a stage. By default each child of ``backbone`` is a
+        training_forward: the same for the training step, if it differs from testing.
+        depth: how many components of a module's name make a stage. By default each child of ``backbone`` is a
             stage, and every other child of the model.
 
     Raises:
-        RuntimeError, NotImplementedError: from torch, for a model that decides by the values of a tensor.
-        ValueError: from a batch norm that cannot train because it gets one value a channel.
+        RuntimeError, NotImplementedError: from torch, for a model with control flow on the values of a
+            tensor.
+        ValueError: from a batch norm that cannot train because it gets one value per channel.
     """
     model, inputs = _on_meta(model, inputs)
     counted = _count(model, inputs, forward, depth)
@@ -142,7 +142,7 @@ def measure(
 def count(
     model: nn.Module, *inputs: Tensor, forward: Callable | None = None, depth: int | None = None
 ) -> Complexity:
-    """:func:`measure` without the memory of a training step."""
+    """Like :func:`measure`, without the memory of a training step."""
     return _count(*_on_meta(model, inputs), forward, depth)
 
 
@@ -163,7 +163,7 @@ def _count(model: nn.Module, inputs: tuple, forward: Callable | None, depth: int
     try:
         with ModuleTracker() as tracker:
             counter = _Counter(lambda: stages[_stage(_running_module(tracker), depth)], inputs)
-            # Every form of attention as the products that it consists of.
+            # Every form of attention as the products of which it consists.
             with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
                 root(*inputs)
     finally:
@@ -185,7 +185,7 @@ def _add_declared(stage: Cost) -> Callable:
 
 
 class _Root(nn.Module):
-    """Calls the model, so that the names of all its modules are known before any of them runs."""
+    """Call the model, so that the names of all its modules are known before any of them runs."""
 
     def __init__(self, model: nn.Module, forward: Callable | None):
         super().__init__()
@@ -197,7 +197,7 @@ class _Root(nn.Module):
 
 
 def _running_module(tracker: ModuleTracker) -> str:
-    """Name of the innermost module that runs, as in ``named_modules``; '' for one the model does not hold."""
+    """Return the name of the innermost running module, as in ``named_modules``; '' if the model lacks it."""
     prefix = f'{_Root.__name__}.model'
     running = [name.removeprefix(prefix) for name in tracker.parents if name.startswith(prefix)]
     return max(running, key=lambda name: name.count('.'), default='').removeprefix('.')
@@ -211,14 +211,14 @@ def _stage(module: str, depth: int | None) -> str:
 
 
 def _on_meta(model: nn.Module, inputs: tuple) -> tuple[nn.Module, tuple]:
-    """A copy whose parameters and buffers have no contents; the model's are never copied."""
+    """Return a copy whose parameters and buffers have no contents; the model's are never copied."""
     copies = {}
     for tensor in (*model.parameters(), *model.buffers()):
         empty = _empty_like(tensor)
         if isinstance(tensor, nn.Parameter):
             empty = nn.Parameter(empty, tensor.requires_grad)
         copies[id(tensor)] = empty
-    # Tensors that deepcopy finds in its memo it takes from there.
+    # Tensors that deepcopy finds in its memo are taken from there.
     return copy.deepcopy(model, copies), tree_map_only(Tensor, _empty_like, inputs)
 
 
@@ -265,7 +265,7 @@ _MATRIX_PRODUCTS = {aten.mm, aten.addmm, aten.bmm, aten.baddbmm, aten.addbmm,
 
 
 class _Counter(TorchDispatchMode):
-    """Adds the cost of every operator to the stage that runs it."""
+    """Add the cost of every operator to the stage that runs it."""
 
     def __init__(self, current_stage: Callable[[], Cost], inputs: tuple):
         super().__init__()
@@ -310,7 +310,7 @@ class _Counter(TorchDispatchMode):
         if any(address in self._from_input for address in _addresses((args, kwargs))):
             self._from_input |= made
         else:
-            self._from_input -= made  # an address that a freed tensor had
+            self._from_input -= made  # the address of a freed tensor
 
 
 def _addresses(tensors: object) -> list[int]:

@@ -1,6 +1,6 @@
-"""Running operators on the meta device, each combination of shapes once.
+"""Run operators on the meta device, each combination of shapes once.
 
-Torch works out the result of many operators there in Python, a batch norm in milliseconds. A network
+Torch computes the result of many operators there in Python; a batch norm takes milliseconds. A network
 repeats the same few hundred combinations thousands of times.
 """
 
@@ -12,21 +12,21 @@ from torch.utils._pytree import tree_leaves
 
 __all__ = ['run_operator']
 
-# For an operator and the layouts of its inputs: the container and the layouts of its outputs, or None
-# where they cannot be made anew because they share memory.
+# Maps an operator and the layouts of its inputs to the container and layouts of its outputs, or to None if
+# they cannot be recreated because they share memory.
 _RESULTS: dict[tuple, tuple | None] = {}
 _MOST_RESULTS = 100_000
 
 
 def run_operator(func: Callable, args: tuple, kwargs: dict) -> object:
-    """``func(*args, **kwargs)`` for an operator that a ``TorchDispatchMode`` gets.
+    """Run ``func(*args, **kwargs)`` for an operator received by a ``TorchDispatchMode``.
 
-    On the meta device a result that is known from before is made with the same shapes, strides and
-    types, and memory of its own, as the operator would have made it.
+    On the meta device, a result that is already known is created with the same shapes, strides and types, and
+    with its own memory, as the operator would have done.
     """
     try:
         key = (func, _layout(args), _layout(tuple(kwargs.items())), torch.get_default_dtype())
-        known = key in _RESULTS  # a TypeError where something has no hash
+        known = key in _RESULTS  # a TypeError if something is not hashable
     except (TypeError, _NotMetaError):
         return func(*args, **kwargs)
     if known and _RESULTS[key] is not None:
@@ -48,14 +48,14 @@ def _is_plain(value: object) -> bool:
 
 
 def _layout(value: object) -> object:
-    """What of an argument decides the layout of the result, hashable."""
+    """Return a hashable summary of an argument that determines the layout of the result."""
     if isinstance(value, Tensor):
         if not _is_plain(value):
             raise _NotMetaError
         return value.shape, value.stride(), value.dtype
     if isinstance(value, (tuple, list)):
         return type(value), tuple(map(_layout, value))
-    return type(value), value  # 1, 1.0 and True are equal, and give different types
+    return type(value), value  # 1, 1.0 and True are equal, but give different types
 
 
 def _make(layout: tuple) -> Tensor:
@@ -64,7 +64,8 @@ def _make(layout: tuple) -> Tensor:
 
 
 def _repeatable(args: tuple, kwargs: dict, out: object) -> tuple | None:
-    """Container and layouts of a result that owns its memory; None for a view, in place, or no tensor."""
+    """Return container and layouts of a result that owns its memory; None for views, in-place and "
+    "non-tensors."""
     results = [out] if isinstance(out, Tensor) else out
     if not isinstance(results, (tuple, list)) or not all(t is None or _is_plain(t) for t in results):
         return None

@@ -1,4 +1,4 @@
-"""Memory of one training step, followed on the meta device: nothing is computed, nothing allocated."""
+"""Memory of one training step, tracked on the meta device: nothing is computed, nothing allocated."""
 
 import weakref
 from collections.abc import Callable
@@ -16,10 +16,10 @@ __all__ = ['training_bytes']
 
 
 class _LiveStorages(TorchDispatchMode):
-    """The bytes of all storages that exist, and the most there ever were.
+    """The bytes of all live storages, and their peak.
 
-    A storage counts once however many tensors view it, from the operator that makes it until the
-    last reference to it goes, be that a Python variable, a gradient or what autograd has saved.
+    A storage counts once, however many tensors view it, from the operator that creates it until its last
+    reference is gone, whether held by a Python variable, a gradient or autograd.
     """
 
     def __init__(self):
@@ -50,19 +50,19 @@ class _LiveStorages(TorchDispatchMode):
 
 
 def training_bytes(model: nn.Module, *inputs: Tensor, forward: Callable | None = None) -> int:
-    """Most bytes that one forward and backward pass holds at a time.
+    """Return the peak memory in bytes of one forward and backward pass.
 
-    Counted are parameters, buffers, inputs, gradients, what autograd saves for the backward pass
-    and every other tensor while it lives. Not counted are the state of an optimiser, what an
-    allocator adds by rounding and fragments, the workspaces of kernels, and the loss: the gradient
-    is that of the sum of all outputs. Operators are torch's plain ones: attention keeps its whole
-    map, as the fused kernels of a GPU do not, and dropout keeps its noise as floating-point numbers.
+    Includes parameters, buffers, inputs, gradients, what autograd saves for the backward pass, and every
+    other tensor while it is alive. Excludes optimizer state, allocator rounding and fragmentation, kernel
+    workspaces, and the loss: the gradient is that of the sum of all outputs. Operators are torch's plain
+    ones: attention keeps its whole attention map, unlike the fused kernels of a GPU, and dropout keeps its
+    noise as floating-point numbers.
 
     Args:
-        model: in the mode to measure, usually after ``train()``. Its gradients and the statistics of
-            its norms change: give a copy. On the meta device nothing is computed; on another one
-            the bytes are the same and the time is not.
-        *inputs: what the model takes, on the model's device.
+        model: in the mode to measure, usually after ``train()``. Its gradients and norm statistics change:
+            pass a copy. On the meta device nothing is computed; on another device the bytes are the same and
+            the time is not.
+        *inputs: inputs of the model, on its device.
         forward: called as ``forward(model, *inputs)``; by default the model itself.
     """
     model.zero_grad(set_to_none=True)

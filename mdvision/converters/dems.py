@@ -1,7 +1,7 @@
-"""The authors' DEMS-ViT classifiers -> ours (visresearch/dems).
+"""Convert the authors' DEMS-ViT classifiers (visresearch/dems).
 
-The norm of a merge is in their files under two names, ``norm_merge1`` and ``mlp1.norm``; the tables of
-positions are not learned and are only checked.
+Their files hold the norm of a merge under two names, ``norm_merge1`` and ``mlp1.norm``; the position tables
+are not learned and are only checked.
 """
 
 import math
@@ -17,10 +17,10 @@ __all__ = ['KEY_MAPS']
 
 
 def _positions(key: str, table: Tensor) -> Tensor:
-    """Ours for the square grid and the width of a table (1, G * G, D)."""
+    """Return mdvision's table for the square grid and width of a table (1, G * G, D)."""
     if table.dim() != 3:
         raise UserError(
-            f'{key}: a table of positions has the shape (1, tokens, width), got {tuple(table.shape)}.'
+            f'{key}: a position table must have the shape (1, tokens, width), got {tuple(table.shape)}.'
         )
     _, num_tokens, dim = table.shape
     side = math.isqrt(num_tokens)

@@ -1,6 +1,6 @@
-"""The authors' EMANet and baseline checkpoints -> ours (Xsmile-love/pytorch-emanet-master).
+"""Convert the authors' EMANet and baseline checkpoints (Xsmile-love/pytorch-emanet-master).
 
-Classifiers become MMPretrain's ``ImageClassifier`` (``backbone.*``, ``head.fc.*``), the detector
+Classifiers become MMPretrain's ``ImageClassifier`` (``backbone.*``, ``head.fc.*``), the detector becomes
 MMDetection's ``FasterRCNN`` of ``configs/emanet/faster_rcnn_c4_voc.py``.
 """
 
@@ -15,7 +15,7 @@ __all__ = ['KEY_MAPS']
 
 _BACKBONE = tuple((name, f'backbone.{name}') for name in ('conv1.', 'bn1.', 'layer'))
 _TOP = (*_BACKBONE, ('fc.', 'head.fc.'))
-# The two-layer gates of some files have their layers as fc1 and fc2.
+# The two-layer gates of some files name their layers fc1 and fc2.
 _GATE = ((r'\.conv2\.se\.fc1\.', '.conv2.se.fc.0.'), (r'\.conv2\.se\.fc2\.', '.conv2.se.fc.2.'))
 
 
@@ -25,12 +25,12 @@ def _dct_table(_key: str, tensor: Tensor) -> Tensor:
 
 
 def _objectness_first(tensor: Tensor) -> Tensor:
-    """Pairs (background, object) of each anchor -> (object, background), as mmdet has them."""
+    """Reorder each anchor's (background, object) to mmdet's (object, background)."""
     return tensor.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
 
 
 def _background_last(tensor: Tensor) -> Tensor:
-    """Rows (background, class 1, ...) -> (class 1, ..., background)."""
+    """Reorder rows (background, class 1, ...) to (class 1, ..., background)."""
     return torch.roll(tensor, -1, 0)
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint conversion is a declared table: which key becomes which, and how its tensor changes."""
+"""A checkpoint conversion as a declared table: which key becomes which, and how its tensor changes."""
 
 import re
 from collections import OrderedDict
@@ -15,16 +15,16 @@ __all__ = ['KeyMap']
 
 @dataclass(frozen=True)
 class KeyMap:
-    """The authors' parameter names -> ours.
+    """A map from the authors' parameter names to mdvision's.
 
     Args:
-        top: (prefix, replacement) for the start of a key; the first that fits is applied, and a
-            key that none fits is an error.
-        inner: (regular expression, replacement) applied to what ``top`` gave.
-        tensors: for a key after renaming (regular expression, whole key), the change of its tensor.
-        constants: for the authors' key (regular expression, whole key) of a table that our model
-            computes by itself, the function ``(key, tensor) -> table`` that it must equal. Such a
-            key is checked and left out.
+        top: (prefix, replacement) for the start of a key. The first match applies; a key without a match is
+            an error.
+        inner: (regular expression, replacement), applied to the result of ``top``.
+        tensors: for a renamed key (regular expression, full match), the change of its tensor.
+        constants: for an authors' key (regular expression, full match) of a table that mdvision's model
+            computes itself, the function ``(key, tensor) -> table`` that it must equal. Such a key is checked
+            and left out.
     """
 
     top: tuple[tuple[str, str], ...]
@@ -33,11 +33,11 @@ class KeyMap:
     constants: Mapping[str, Callable[[str, Tensor], Tensor]] = field(default_factory=dict)
 
     def convert(self, state_dict: Mapping[str, Tensor]) -> 'OrderedDict[str, Tensor]':
-        """Rename every key and adapt its tensor; nothing is dropped but verified constants.
+        """Rename every key and adapt its tensor; nothing but verified constants is dropped.
 
         Raises:
-            UserError: listing the keys that belong to no known module; for a constant that differs
-                from ours; for two keys of one parameter whose tensors differ.
+            UserError: keys that belong to no known module (the message lists them), a constant that differs
+                from mdvision's, or two keys of one parameter whose tensors differ.
         """
         out, unknown = OrderedDict(), []
         for official, tensor in state_dict.items():
@@ -62,12 +62,12 @@ class KeyMap:
             raise UserError(
                 f'{len(unknown)} of {len(state_dict)} keys of the checkpoint belong to no part of this '
                 f'model, {some} {", ".join(unknown[:20])}. Expected keys that start with '
-                f'{[prefix for prefix, _ in self.top]}: is it the checkpoint of another model?'
+                f'{[prefix for prefix, _ in self.top]}: is this the checkpoint of another model?'
             )
         return out
 
     def rename(self, key: str) -> str | None:
-        """Our name of an authors' key without ``module.``; None when it belongs to no part."""
+        """Return the new name of an authors' key without ``module.``; None if it belongs to no part."""
         for prefix, replacement in self.top:
             if key.startswith(prefix):
                 key = replacement + key.removeprefix(prefix)
@@ -90,7 +90,7 @@ class KeyMap:
                 raise UserError(
                     f'{key} of the checkpoint is not the table that this model computes (shape '
                     f'{tuple(tensor.shape)}, ours {tuple(table.shape)}): it was trained with other constants '
-                    'and would give other answers here.'
+                    'and would give different results here.'
                 )
             return True
         return False

@@ -1,7 +1,7 @@
-"""The authors' LMA checkpoints -> ours (ndsclark/LMANet).
+"""Convert the authors' LMA checkpoints (ndsclark/LMANet).
 
-Classifiers become MMPretrain's ``ImageClassifier`` (``backbone.*``, ``head.fc.*``). torchvision's
-own MobileNetV2 weights are not meant here: they already have our names.
+Classifiers become MMPretrain's ``ImageClassifier`` (``backbone.*``, ``head.fc.*``). torchvision's own
+MobileNetV2 weights need no conversion: they already have mdvision's names.
 """
 
 from .key_map import KeyMap
@@ -17,8 +17,8 @@ _RESNET = KeyMap(
     ),
 )
 
-# The authors' attention is member 2 of a block's ``conv`` and moves the two after it up by one; ours
-# stands beside ``conv``. Block 1 has none. The order of the rules keeps a key from moving twice.
+# The authors' attention is member 2 of a block's ``conv`` and shifts the two after it by one; here it is
+# beside ``conv``. Block 1 has none. The order of the rules keeps a key from moving twice.
 _BLOCKS_2_TO_17 = r'(\.features\.(?:[2-9]|1[0-7])\.)'
 _MOBILENET_V2 = KeyMap(
     top=(('features.', 'backbone.features.'), ('classifier.1.', 'head.fc.')),

@@ -1,4 +1,4 @@
-"""The authors' MDNet, MobileNet and MobileNetV2 checkpoints -> ours (Gaojinghan1/MDNET).
+"""Convert the authors' MDNet, MobileNet and MobileNetV2 checkpoints (Gaojinghan1/MDNET).
 
 Classifiers become MMPretrain's ``ImageClassifier`` (``backbone.*``, ``head.fc.*``).
 """
@@ -11,7 +11,7 @@ __all__ = ['KEY_MAPS']
 
 
 def _linear_weight(tensor: Tensor) -> Tensor:
-    """Weight of a 1x1 convolution (classes, C, 1, 1) -> that of a linear layer (classes, C)."""
+    """Convert the weight of a 1x1 convolution (classes, C, 1, 1) to that of a linear layer (classes, C)."""
     return tensor.reshape(tensor.shape[:2])
 
 

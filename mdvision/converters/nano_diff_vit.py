@@ -1,7 +1,7 @@
-"""The authors' small ViTs -> ours (eithannak29/NanoDiffVision).
+"""Convert the authors' small ViTs (eithannak29/NanoDiffVision).
 
-Self-attention, current and legacy differential attention have the same outer names. A Lightning
-checkpoint has the parameters under ``state_dict``, without a prefix.
+Self-attention, current and legacy differential attention have the same outer names. A Lightning checkpoint
+has the parameters under ``state_dict``, without a prefix.
 """
 
 from .key_map import KeyMap

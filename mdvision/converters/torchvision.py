@@ -1,6 +1,6 @@
-"""torchvision's ImageNet weights -> our ResNets and MobileNetV2s, with or without attention.
+"""Convert torchvision's ImageNet weights to mdvision's ResNets and MobileNetV2s, with or without attention.
 
-The attention that torchvision does not have keeps its initial values.
+Attention modules, which torchvision does not have, keep their initial values.
 """
 
 from .key_map import KeyMap

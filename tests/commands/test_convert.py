@@ -186,7 +186,7 @@ def test_less_than_nine_tenths_of_torchvisions_weights_is_an_error_unless_allowe
         convert_checkpoint('epsanet50', source, str(target), source='torchvision')
     line = convert_checkpoint('epsanet50', source, str(target), source='torchvision', allow_partial=True)
     assert 'these keep their initial values' in line
-    with pytest.raises(UserError, match='torchvision has no weights that fit mdnet'):
+    with pytest.raises(UserError, match='torchvision has no weights for mdnet'):
         convert_checkpoint('mdnet', source, str(target), source='torchvision')
 
 

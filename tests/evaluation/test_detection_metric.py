@@ -298,8 +298,8 @@ def test_a_score_threshold_out_of_range_is_refused():
     with pytest.raises(UserError) as refused:
         DetectionMetric(confusion_threshold=1.5)
     assert str(refused.value) == (
-        'DetectionMetric: expected confusion_threshold, the score from which a detection counts in the '
-        'confusion matrix, from 0 to 1, got 1.5. Set it in the config.'
+        'DetectionMetric: expected confusion_threshold, the minimum score of a detection in the confusion '
+        'matrix, from 0 to 1, got 1.5. Set it in the config.'
     )
     assert [DetectionMetric(confusion_threshold=t).confusion_threshold for t in (0, 1)] == [0, 1]
 

@@ -244,7 +244,7 @@ def test_a_checkpoint_of_another_model_is_refused():
     state = golden.load('mobilenet_100').state_dict
     assert 'backbone.stem.1.depthwise.0.weight' in MDNET_KEY_MAPS['mobilenet_cifar'].convert(state)
     for key_map in (*lma.KEY_MAPS.values(), MDNET_KEY_MAPS['mdnet']):
-        with pytest.raises(UserError, match='is it the checkpoint of another model'):
+        with pytest.raises(UserError, match='is this the checkpoint of another model'):
             key_map.convert(state)
 
 
