@@ -64,8 +64,7 @@ def _make(layout: tuple) -> Tensor:
 
 
 def _repeatable(args: tuple, kwargs: dict, out: object) -> tuple | None:
-    """Return container and layouts of a result that owns its memory; None for views, in-place and "
-    "non-tensors."""
+    """Return container and layouts of a result that owns its memory; None for other results."""
     results = [out] if isinstance(out, Tensor) else out
     if not isinstance(results, (tuple, list)) or not all(t is None or _is_plain(t) for t in results):
         return None
