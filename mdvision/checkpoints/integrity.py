@@ -1,8 +1,9 @@
-"""Telling a damaged checkpoint from a whole one: a check sum of the whole file, kept at its end.
+"""Tell a damaged checkpoint from an intact one, by a checksum of the whole file at its end.
 
-A checkpoint of torch is a zip archive, and torch does not compare the check sums of its members. Ours end in
-the archive's comment with the SHA-256 of all bytes before it: every reader of zip archives passes over it,
-and it goes where the file goes. It tells of accidents; who changes a file on purpose can write another sum.
+A torch checkpoint is a zip archive, and torch does not verify the checksums of its members. mdvision's
+checkpoints end, in the archive's comment, with the SHA-256 of all bytes before it: every zip reader skips it,
+and it stays with the file. It detects accidents; whoever modifies a file on purpose can write another
+checksum.
 """
 
 import hashlib
@@ -23,17 +24,17 @@ _START, _END, _END_SIZE, _LONGEST_COMMENT = b'PK\x03\x04', b'PK\x05\x06', 22, 65
 
 
 def seal(path: Path) -> None:
-    """Append the check sum to a checkpoint that ``torch.save`` has just written.
+    """Append the checksum to a checkpoint that ``torch.save`` has just written.
 
     Raises:
-        ValueError: the file is no zip archive, or has a comment already.
+        ValueError: the file is not a zip archive, or already has a comment.
     """
     with path.open('r+b') as file:
         size = file.seek(0, 2)
         file.seek(max(size - _END_SIZE, 0))
         end = file.read()
         if not (end.startswith(_END) and end.endswith(b'\0\0')):
-            raise ValueError(f'{path} is no zip archive without a comment')
+            raise ValueError(f'{path} is not a zip archive without a comment')
         file.seek(-2, 2)
         file.write((len(_MARK) + _DIGITS).to_bytes(2, 'little') + _MARK)
         digest = _digest(file, size + len(_MARK))
@@ -42,10 +43,10 @@ def seal(path: Path) -> None:
 
 
 def check_whole(path: Path) -> None:
-    """Compare the bytes of a checkpoint with the check sums in it.
+    """Compare the bytes of a checkpoint with its checksums.
 
-    A file of ours has one for the whole; one of another program has one for the contents of each member of
-    the archive; the format of before torch 1.6 has none, and passes.
+    A file written by mdvision has one for the whole file; one from another program has one for the contents
+    of each archive member; the format from before torch 1.6 has none, and passes.
 
     Raises:
         UserError: they differ, or the archive does not end where the file ends.
@@ -59,23 +60,23 @@ def check_whole(path: Path) -> None:
         end = tail.rfind(_END)
         comment = tail[end + _END_SIZE :]
         if end < 0 or tail[end + 20 : end + 22] != len(comment).to_bytes(2, 'little'):
-            raise UserError('it is cut short, or something was appended to it')
+            raise UserError('it is truncated, or something was appended to it')
         if comment:
             sealed = re.fullmatch(re.escape(_MARK) + rb'([0-9a-f]{64})', comment)
             if not sealed or _digest(file, size - _DIGITS) != sealed[1]:
-                raise UserError('its bytes are not those that were written (SHA-256)')
+                raise UserError('its bytes differ from those that were written (SHA-256)')
             return
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip() or _unlike_torch(archive)
-    except Exception as error:  # whatever a table of contents that makes no sense leads to
+    except Exception as error:  # whatever an invalid table of contents leads to
         raise UserError(f'its table of contents is damaged ({type(error).__name__})') from error
     if damaged:
-        raise UserError(f'{damaged!r:.60} in it is damaged: check sum, size or kind is not that of its bytes')
+        raise UserError(f'{damaged!r:.60} in it is damaged: checksum, size or kind does not match its bytes')
 
 
 def _unlike_torch(archive: zipfile.ZipFile) -> str | None:
-    """A member that zipfile reads and torch does not, so that a tensor gets whatever is in the memory."""
+    """Find a member that zipfile reads and torch does not, so that a tensor gets uninitialized memory."""
     for member in archive.infolist():
         sizes_differ = member.compress_size != member.file_size
         if (member.compress_type == zipfile.ZIP_STORED and sizes_differ) or member.external_attr & _FOLDER:
@@ -84,7 +85,7 @@ def _unlike_torch(archive: zipfile.ZipFile) -> str | None:
 
 
 def _digest(file: BinaryIO, size: int) -> bytes:
-    """The SHA-256 of the first ``size`` bytes, as 64 digits."""
+    """Return the SHA-256 of the first ``size`` bytes, as 64 digits."""
     file.seek(0)
     digest = hashlib.sha256()
     while size > 0:

@@ -1,6 +1,6 @@
-"""Weights of another model are an error, also where mmengine loads them: ``init_cfg``, ``load_checkpoint``.
+"""Make weights of another model an error, also where mmengine loads them: ``init_cfg``, ``load_checkpoint``.
 
-mmengine prints two lists of names and goes on with random weights.
+mmengine only prints two lists of names and continues with random weights.
 """
 
 import functools
@@ -16,21 +16,21 @@ from mdvision.errors import UserError
 
 __all__ = ['install']
 
-# Less than this of the model and less than this of the file: they do not belong together. An adapter is a
-# small part of its model, but fits as a whole; a backbone is a part of the file of a detector.
+# Below this fraction of both the model and the file, they do not match. An adapter is a small part of its
+# model but matches completely; a backbone is a part of a detector's file.
 _LEAST_SHARE = 0.5
 
 
 def install() -> None:
-    """Make ``mmengine.runner.checkpoint.load_state_dict`` and ``init_cfg`` refuse weights of another model.
+    """Make ``mmengine.runner.checkpoint.load_state_dict`` and ``init_cfg`` reject weights of another model.
 
     Raises:
-        ImportError: mmengine is not made as expected.
+        ImportError: this mmengine has an unexpected structure.
     """
     load = host.load_state_dict
     if not getattr(load, 'refuses_other_models', False):
         if list(inspect.signature(load).parameters) != ['module', 'state_dict', 'strict', 'logger']:
-            raise ImportError('mdvision does not know this mmengine: load_state_dict has other arguments.')
+            raise ImportError('mdvision does not support this mmengine: load_state_dict has other arguments.')
         host.load_state_dict = _refusing(load)
     WEIGHT_INITIALIZERS.register_module(name='Pretrained', module=Pretrained, force=True)
 
@@ -60,7 +60,7 @@ def _check_fit(module: nn.Module, given: Mapping[str, Tensor]) -> None:
         return
     raise UserError(
         f'The weights belong to another model than {type(module).__name__}: {len(fitting)} of its '
-        f'{len(wanted)} tensors are among the {len(given)} of the file.\n  the model has: {_first(wanted)}\n'
+        f'{len(wanted)} tensors are among the {len(given)} in the file.\n  the model has: {_first(wanted)}\n'
         f'  the file has: {_first(given)}'
     )
 
@@ -70,7 +70,7 @@ def _first(names: Mapping) -> str:
 
 
 class Pretrained(PretrainedInit):
-    """mmengine's ``dict(type='Pretrained', checkpoint=..., prefix=...)`` that loads, or says why not.
+    """mmengine's ``dict(type='Pretrained', checkpoint=..., prefix=...)``, with errors that give the reason.
 
     Raises:
         UserError: the file is missing, damaged, of another model, or has nothing below the prefix.
@@ -96,6 +96,5 @@ class Pretrained(PretrainedInit):
         if not any(name.startswith(beginning) for name in names):
             parts = dict.fromkeys(name.split('.')[0] + '.' for name in names)
             raise UserError(
-                f'no tensor of the file has a name that begins with {beginning!r}; they begin with '
-                f'{_first(parts)}'
+                f'no tensor name in the file begins with {beginning!r}; they begin with {_first(parts)}'
             )

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is one that a training can go on from, and whether anything is left to train."""
+"""Whether a checkpoint can be resumed, and whether anything is left to train."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,20 +10,20 @@ from mdvision.errors import UserError
 
 __all__ = ['check_optimizer', 'check_resumable', 'nothing_left']
 
-# What schedulers write into the groups of an optimizer.
+# What schedulers write into the parameter groups of an optimizer.
 _OF_SCHEDULERS = ('initial_', 'max_', 'min_')
 
 
 def check_resumable(checkpoint: Mapping, path: str | Path, cfg: Config) -> None:
-    """Refuse a file that lacks a part of what a training needs to go on.
+    """Reject a file without the complete training state.
 
-    mmengine passes over what is missing, and begins that part anew in silence.
+    mmengine skips what is missing and silently starts that part over.
 
     Raises:
-        UserError: naming the part, and what to use instead.
+        UserError: a part is missing; the message names it and says what to use instead.
     """
     meta = checkpoint.get('meta')
-    start_anew = f'To start a new training from these weights use --cfg-options load_from={path}.'
+    start_anew = f'To start a new run from these weights, use --cfg-options load_from={path}.'
     if not isinstance(checkpoint.get('optimizer'), Mapping):
         raise UserError(
             f'--resume {path}: the file holds weights only, no state of an optimizer, as best_*.pth and '
@@ -32,20 +32,20 @@ def check_resumable(checkpoint: Mapping, path: str | Path, cfg: Config) -> None:
     if not isinstance(meta, Mapping) or not all(isinstance(meta.get(k), int) for k in ('epoch', 'iter')):
         found = sorted(meta) if isinstance(meta, Mapping) else type(meta).__name__
         raise UserError(
-            f'--resume {path}: expected the whole numbers meta.epoch and meta.iter, which say how far the '
-            f'training was; got {found}. Another program wrote the file. {start_anew}'
+            f'--resume {path}: expected the whole numbers meta.epoch and meta.iter, which record the '
+            f'training progress; got {found}. Another program wrote the file. {start_anew}'
         )
     wanted = ['message_hub', *(['param_schedulers'] if _has_schedule(cfg, meta) else [])]
     for part in wanted:
         if not isinstance(checkpoint.get(part), Mapping | list):
             raise UserError(
-                f'--resume {path}: the file has no {part!r}, so the training cannot go on as it was. '
-                f'Expected {_resumable_names(path)}. {start_anew}'
+                f'--resume {path}: the file has no {part!r}, so the run cannot be resumed. Expected '
+                f'{_resumable_names(path)}. {start_anew}'
             )
 
 
 def _has_schedule(cfg: Config, meta: Mapping) -> bool:
-    """Whether the schedule of the config must be in the file: not when the run is known to have had none."""
+    """Return whether the file must hold the config's schedule; not if the run is known to have had none."""
     if not cfg.get('param_scheduler'):
         return False
     settings = meta.get('settings')
@@ -57,30 +57,30 @@ def _resumable_names(path: str | Path) -> str:
     patterns = ('interrupted.pth', 'epoch_*.pth', 'iter_*.pth')
     names = sorted(p.name for pattern in patterns for p in folder.glob(pattern) if p != Path(path))
     here = f'; {folder} holds {", ".join(names[-3:])}' if names else ''
-    return f'an epoch_N.pth, iter_N.pth or interrupted.pth of a training{here}'
+    return f'an epoch_N.pth, iter_N.pth or interrupted.pth of a run{here}'
 
 
 def check_optimizer(
     wrapper: OptimWrapper, built_type: str, state: object, written_type: str | None, path: str
 ) -> None:
-    """Refuse the state of another optimizer, or of one with other parameters.
+    """Reject the state of another optimizer, or of one with other parameters.
 
     Args:
-        wrapper: what the config makes.
-        built_type: name of the class of its optimizer.
-        state: of the file.
-        written_type: that of the file; None where it does not say.
+        wrapper: the optimizer wrapper built from the config.
+        built_type: class name of its optimizer.
+        state: the state in the file.
+        written_type: the optimizer type recorded in the file; None if it does not say.
         path: for the messages.
 
     Raises:
-        UserError: naming both.
+        UserError: they differ; the message names both.
     """
-    start_anew = f'or start a new training from these weights: --cfg-options load_from={path}.'
+    start_anew = f'or start a new run from these weights: --cfg-options load_from={path}.'
     groups = state.get('param_groups') if isinstance(state, Mapping) else None
     if not isinstance(groups, list) or not isinstance(state.get('state'), Mapping):
         raise UserError(
-            f'--resume {path}: the state of its optimizer has another form than one of torch (expected '
-            f'"state" and "param_groups"). Take the config that the run was started with, {start_anew}'
+            f'--resume {path}: its optimizer state does not have the form of torch (expected '
+            f'"state" and "param_groups"). Use the config that the run was started with, {start_anew}'
         )
     if written_type and written_type != built_type:
         raise UserError(
@@ -99,8 +99,8 @@ def check_optimizer(
     if given != own:
         raise UserError(
             f'--resume {path}: the optimizer of the file has {_sizes(given)}, that of the config '
-            f'{_sizes(own)}. Take frozen parts, optim_wrapper.paramwise_cfg and optim_wrapper.constructor as '
-            f'the run had them, {start_anew}'
+            f'{_sizes(own)}. Restore frozen parts, optim_wrapper.paramwise_cfg and optim_wrapper.constructor '
+            f'as in the original run, {start_anew}'
         )
 
 
@@ -109,7 +109,7 @@ def _sizes(groups: list[int]) -> str:
 
 
 def nothing_left(meta: Mapping, path: str | Path, cfg: Config) -> str | None:
-    """What to say when the run of the checkpoint has reached the end that the config sets; else None."""
+    """Return a message if the checkpoint's run has reached the end that the config sets; otherwise None."""
     train_cfg = cfg.train_cfg
     for unit, key in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
         last = train_cfg.get(key)
@@ -119,14 +119,14 @@ def nothing_left(meta: Mapping, path: str | Path, cfg: Config) -> str | None:
             name = dict(epoch='epoch', iter='iteration')[unit]
             return (
                 f'{path} is already at {name} {meta[unit]} of {last}: nothing left to train. Evaluate it '
-                f'with tools/test.py. To train longer raise train_cfg.{key}{also}: the rates are then those '
-                'of a run that had this length from the start.'
+                f'with tools/test.py. To train longer, raise train_cfg.{key}{also}: the learning rates are '
+                'then those of a run that had this length from the start.'
             )
     return None
 
 
 def _ends_at(cfg: Config, last: int, by_epoch: bool) -> list[str]:
-    """The keys of the schedules that end with the training."""
+    """Return the keys of the schedules that end with the run."""
     schedulers = cfg.get('param_scheduler') or []
     single = not isinstance(schedulers, list)
     found = []

@@ -1,7 +1,8 @@
-"""No checkpoint executes code, whoever reads it: mmengine's loaders, and the configs in checkpoints.
+"""No checkpoint executes code: replaces mmengine's loaders, and refuses configs in checkpoints.
 
-mmengine asks :class:`CheckpointLoader` for every file, by the beginning of its name; all beginnings lead
-here. What cannot be replaced as expected is an ImportError: better no mdvision than one that executes files.
+mmengine asks :class:`CheckpointLoader` for every file, by the prefix of its name; all prefixes lead here. If
+they cannot be replaced as expected, an ImportError is raised: better no mdvision than one that executes
+files.
 """
 
 import functools
@@ -31,7 +32,7 @@ def install() -> None:
     """Make mmengine, and with it mmdet and mmpretrain, read checkpoints without executing anything.
 
     Raises:
-        ImportError: mmengine is not made as expected.
+        ImportError: this mmengine has an unexpected structure.
     """
     schemes = getattr(host.CheckpointLoader, '_schemes', None)
     if not schemes or '' not in schemes:
@@ -55,7 +56,7 @@ _UNKNOWN = (
 
 
 def _refusing(parse: Callable[[str, str], Config]) -> Callable[[str, str], Config]:
-    """A config is Python that is executed, and names what is built: none is taken from a checkpoint."""
+    """Refuse configs from checkpoints: a config is Python code, and names what is built."""
 
     @functools.wraps(parse)
     def fromstring(cfg_str: str, file_format: str) -> Config:
@@ -63,8 +64,10 @@ def _refusing(parse: Callable[[str, str], Config]) -> Callable[[str, str], Confi
         if origin and not code_allowed():
             raise UserError(
                 f'The config in {origin} is a program, which is not executed. Pass the config file that it '
-                'was trained with (it lies in its work dir), as in DetInferencer(model=CONFIG, weights=...). '
-                'If you would run the checkpoint as a program: mdvision.allow_code_in_checkpoints() before.'
+                'was trained with (it is in its work directory), as in DetInferencer(model=CONFIG, '
+                'weights=...). '
+                'If you trust the checkpoint as much as a program, call mdvision.allow_code_in_checkpoints() '
+                'first.'
             )
         return parse(cfg_str, file_format)
 
@@ -72,14 +75,14 @@ def _refusing(parse: Callable[[str, str], Config]) -> Callable[[str, str], Confi
     return fromstring
 
 
-# mmengine prints the end of these names.
+# mmengine prints the last part of these names.
 def load_from_local(filename: str, map_location=None) -> object:
-    """A file on this machine."""
+    """Load a file on this machine."""
     return read_file(os.path.expanduser(filename), map_location)
 
 
 def load_from_http(filename: str, map_location=None) -> object:
-    """A file of a web server, kept in the cache of torch.hub; only one process of a machine fetches it."""
+    """Load a file from a web server, via torch.hub's cache; only one process per machine downloads it."""
     file = Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(filename).path).name
     if get_rank() == 0 and not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -87,23 +90,25 @@ def load_from_http(filename: str, map_location=None) -> object:
             torch.hub.download_url_to_file(filename, str(file), progress=False)
         except (urllib.error.URLError, OSError, ValueError) as error:
             raise UserError(
-                f'{filename} could not be fetched ({error}). Fetch it in another way and put it at {file}, '
-                'or name a local file.'
+                f'{filename} could not be downloaded ({error}). Download it in another way and put it at '
+                f'{file}, or name a local file.'
             ) from error
     barrier()
     try:
         return read_file(str(file), map_location)
     except UserError as error:
-        raise UserError(f'{error} It is the copy of {filename}; delete it to fetch it again.') from error
+        raise UserError(
+            f'{error} It is the cached copy of {filename}; delete it to download it again.'
+        ) from error
 
 
 def load_from_torchvision(filename: str, map_location=None) -> object:
-    """Torchvision's weights of a name such as resnet50."""
+    """Load torchvision's weights by a name such as resnet50."""
     return load_from_http(_look_up(filename, host.get_torchvision_models()), map_location)
 
 
 def load_from_openmmlab(filename: str, map_location=None) -> object:
-    """A model of OpenMMLab's old zoo, or of the user's ``open_mmlab.json``."""
+    """Load a model from OpenMMLab's old model zoo, or from the user's ``open_mmlab.json``."""
     newer = host.get_deprecated_model_names()
     prefix, name = filename.split('://', 1)
     url = _look_up(f'{prefix}://{newer.get(name, name)}', host.get_external_models())
@@ -113,13 +118,13 @@ def load_from_openmmlab(filename: str, map_location=None) -> object:
 
 
 def load_from_mmcls(filename: str, map_location=None) -> object:
-    """The backbone of a classifier of OpenMMLab."""
+    """Load the backbone of an OpenMMLab classifier."""
     checkpoint = load_from_http(_look_up(filename, host.get_mmcls_models()), map_location)
     return host._process_mmcls_checkpoint(checkpoint)
 
 
 def load_from_ceph(filename: str, map_location=None) -> object:
-    """An object store, through the client that mmengine finds for it."""
+    """Load from an object store, through mmengine's client for it."""
     content = get_file_backend(filename, backend_args=dict(backend='petrel')).get(filename)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / 'checkpoint.pth'
@@ -128,9 +133,9 @@ def load_from_ceph(filename: str, map_location=None) -> object:
 
 
 def load_from_refused(filename: str, map_location=None) -> object:
-    """What mdvision does not know how to fetch."""
+    """Refuse an address that mdvision cannot load safely."""
     raise UserError(
-        f'{filename}: mdvision has no way to read it without executing what is in it. Fetch the file, and '
+        f'{filename}: mdvision has no way to read it without executing what is in it. Download the file, and '
         'name the local copy.'
     )
 

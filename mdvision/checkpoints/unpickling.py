@@ -1,4 +1,4 @@
-"""Opening what ``torch.save`` wrote without executing anything in it."""
+"""Open what ``torch.save`` wrote without executing anything in it."""
 
 import io
 import pickle
@@ -20,46 +20,46 @@ _HISTORY_METHODS = {'current', 'max', 'min', 'mean'}
 _NUMBERS = {'b1', 'f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8'}
 
 _code_allowed = False
-# In torch's messages, what a file asks for.
+# How torch's messages name what a file asks for.
 _ASKED = re.compile(r"GLOBAL ([\w.]+)|unrecognized function <?(?:\w+ )?([\w.]+)|got <class '([\w.]+)")
-# Every text in the files that were read, and the file: a config in one of them is a program.
+# Every string in the files that were read, with its file: a config among them is a program.
 _origins: dict[str, str] = {}
 
 
 def allow_code_in_checkpoints() -> None:
-    """From here on, whatever code a checkpoint contains is executed when it is read, in this process.
+    """Allow checkpoints to execute code when they are read, in this process, from now on.
 
-    For files that you would run as programs: mmengine, mmdet, mmpretrain and mdvision then read pickles of
-    any class, and build models from the config in a checkpoint. There is no way back but a new process.
+    For files that you trust as much as a program: mmengine, mmdet, mmpretrain and mdvision then read pickles
+    of any class, and build models from the config in a checkpoint. This cannot be undone within the process.
     """
     global _code_allowed
     _code_allowed = True
     warnings.warn(
         'mdvision.allow_code_in_checkpoints(): reading a checkpoint now executes the code in it, with your '
-        'rights. Read no file that you would not run as a program.',
+        'permissions. Do not read files that you would not run as a program.',
         stacklevel=2,
     )
 
 
 def code_allowed() -> bool:
-    """Whether :func:`allow_code_in_checkpoints` was called."""
+    """Return whether :func:`allow_code_in_checkpoints` was called."""
     return _code_allowed
 
 
 def origin_of_text(text: str) -> str | None:
-    """The checkpoint that this text was read from; None for a text that was in none."""
+    """Return the checkpoint from which this string was read; None if it was in none."""
     return _origins.get(text)
 
 
 def unpickle(file: Path, map_location=None) -> object:
-    """``torch.load`` of tensors, plain values and mmengine's histories only.
+    """Run ``torch.load`` for tensors, plain values and mmengine's histories only.
 
     Args:
         file: a local file.
-        map_location: see ``torch.load``; where there is no GPU, None means the CPU.
+        map_location: see ``torch.load``; without a GPU, None means the CPU.
 
     Raises:
-        UserError: the file asks for anything else, or is no file of ``torch.save``.
+        UserError: the file asks for anything else, or was not written by ``torch.save``.
     """
     if map_location is None and not torch.cuda.is_available():
         map_location = 'cpu'
@@ -67,7 +67,7 @@ def unpickle(file: Path, map_location=None) -> object:
         return torch.load(file, map_location=map_location, weights_only=False)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_safe_globals()):
-            # Of damaged files, such as that a pickle has the protocol 87.
+            # For damaged files, for example a pickle with protocol 87.
             warnings.simplefilter('ignore')
             content = torch.load(file, map_location=map_location, weights_only=True)
     except UserError:
@@ -80,29 +80,29 @@ def unpickle(file: Path, map_location=None) -> object:
 
 
 def is_readable(value: object) -> bool:
-    """Whether :func:`unpickle` would read what ``torch.save`` writes of it."""
+    """Return whether :func:`unpickle` would read what ``torch.save`` writes of an object."""
     file = io.BytesIO()
     try:
         torch.save(value, file)
         file.seek(0)
         with torch.serialization.safe_globals(_safe_globals()):
             torch.load(file, weights_only=True)
-    except Exception:  # whatever a class of the user's makes of it
+    except Exception:  # whatever a user's class does
         return False
     return True
 
 
 def _restricted_getattr(obj, name: str):
-    """The one use of ``getattr`` in a genuine checkpoint: naming a statistic of a history buffer."""
+    """Allow the only use of ``getattr`` in a genuine checkpoint: naming a statistic of a history buffer."""
     if obj is HistoryBuffer and name in _HISTORY_METHODS:
         return getattr(HistoryBuffer, name)
     raise UserError(f'it asks for {obj!r}.{name}, which no genuine checkpoint does: nothing was executed')
 
 
 class _Number:
-    """What a file names as ``numpy.dtype``: a plain kind of number, in a byte order.
+    """Stand in for ``numpy.dtype`` in a file: a plain numeric type with a byte order.
 
-    The real one takes any state from a file, one that makes numbers into addresses too.
+    The real one takes any state from a file, even one that turns numbers into addresses.
     """
 
     def __init__(self, name: str, *_):
@@ -115,7 +115,7 @@ class _Number:
 
 
 class _Array(np.ndarray):
-    """What a file names as ``numpy.ndarray``; it is saved again as a plain one."""
+    """Stand in for ``numpy.ndarray`` in a file; it is saved again as a plain one."""
 
     def __setstate__(self, state: tuple) -> None:
         version, shape, number, fortran, content = state
@@ -134,7 +134,7 @@ def _scalar(number: _Number, content: bytes) -> np.generic:
 
 
 def _safe_globals() -> list:
-    # The names of now, and those in files of before numpy 2.
+    # The current names, and those in files from before numpy 2.
     modules = ('numpy._core.multiarray', 'numpy.core.multiarray')
     return [
         HistoryBuffer,
@@ -147,7 +147,7 @@ def _safe_globals() -> list:
 
 
 def _in_plain_words(error: Exception) -> str:
-    """Torch's own text advises to execute the file."""
+    """Rephrase torch's message, which advises to execute the file."""
     text = re.sub(r'\x1b\[\d*m', '', str(error)).strip()
     if isinstance(error, pickle.UnpicklingError) or 'weights_only' in text:
         asked = _ASKED.search(text)
@@ -156,10 +156,10 @@ def _in_plain_words(error: Exception) -> str:
                 f'it holds more than tensors: it asks for {next(filter(None, asked.groups()))}. Nothing was '
                 'executed'
             )
-        return 'it is damaged, cut short, or no file of torch.save'
+        return 'it is damaged, truncated, or not a torch.save file'
     lines = text.splitlines()
     reason = f'{type(error).__name__}: {lines[0][:120]}' if lines else type(error).__name__
-    return f'it is damaged, cut short, or no file of torch.save ({reason})'
+    return f'it is damaged, truncated, or not a torch.save file ({reason})'
 
 
 def _texts(content: object) -> Iterator[str]:

@@ -17,50 +17,50 @@ from mdvision.errors import UserError
 
 __all__ = ['finish_distributed', 'launcher_of', 'leave', 'local_processes', 'prepare_distributed']
 
-# Seconds that a process waits for the others where the config does not say.
+# Seconds that a process waits for the others if the config does not say.
 _TIMEOUT = 600
 
 
 def launcher_of(choice: str) -> str:
-    """The launcher to use; torchrun is recognised by the variables it sets.
+    """Return the launcher to use; torchrun is recognized by the variables it sets.
 
-    Without that, ``torchrun tools/train.py CONFIG`` would start independent trainings that write
-    into the same folder.
+    Otherwise ``torchrun tools/train.py CONFIG`` would start independent runs that write to the same folder.
     """
     if choice == 'none' and int(os.environ.get('WORLD_SIZE', '1')) > 1 and 'RANK' in os.environ:
         return 'pytorch'
     if choice == 'pytorch' and 'RANK' not in os.environ:
         raise UserError(
             '--launcher pytorch expects to be started by torchrun, which sets RANK and WORLD_SIZE. '
-            'Use tools/dist_train.sh CONFIG PROCESSES, or leave --launcher out for one process.'
+            'Use tools/dist_train.sh CONFIG PROCESSES, or omit --launcher for a single process.'
         )
     return choice
 
 
 def local_processes(launcher: str) -> int:
-    """Training processes on this machine."""
+    """Return the number of training processes on this machine."""
     return 1 if launcher == 'none' else int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
 
 
 def prepare_distributed(cfg: Config, launcher: str, on_gpu: bool) -> None:
-    """Set the config up for several processes and start the process group.
+    """Prepare the config for several processes and start the process group.
 
-    It is started here and not in mmengine's runner, which leaves a running group alone: what comes
-    before the runner must know which process it is, and mmengine asks for a CUDA device on CPU too.
+    The group is started here and not in mmengine's runner, which leaves a running group alone: the code
+    before the runner must know which process it is in, and mmengine requests a CUDA device even on CPU.
 
     ``env_cfg.dist_cfg.timeout`` is how many seconds a process waits for the others, 600 by default.
     """
     cfg.launcher = launcher
     if launcher == 'none':
         return
-    # Batch-norm statistics differ from process to process; average them before they are used.
+    # Batch-norm statistics differ between processes; average them before they are used.
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='mmengine.SyncBuffersHook')]
     timeout = _timeout(cfg)
     if on_gpu:
         if local_processes(launcher) > torch.cuda.device_count():
             raise UserError(
-                f'{local_processes(launcher)} processes were asked for, but this machine has '
-                f'{torch.cuda.device_count()} GPUs: one process a GPU. Use --device cpu for CPU processes.'
+                f'{local_processes(launcher)} processes were requested, but this machine has '
+                f'{torch.cuda.device_count()} GPUs: use one process per GPU. Use --device cpu for CPU '
+                'processes.'
             )
         init_dist(launcher, backend='nccl', timeout=timeout.total_seconds())
         return
@@ -72,8 +72,8 @@ def prepare_distributed(cfg: Config, launcher: str, on_gpu: bool) -> None:
         if 'EADDRINUSE' not in str(error):
             raise
         raise UserError(
-            f'The port {os.environ.get("MASTER_PORT")}, where the processes are to meet, is in use. Choose '
-            'another with the variable PORT (torchrun: --master-port), or leave it out on one machine.'
+            f'The port {os.environ.get("MASTER_PORT")}, where the processes meet, is in use. Choose another '
+            'with the variable PORT (torchrun: --master-port), or omit it on one machine.'
         ) from error
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
     wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
@@ -88,9 +88,9 @@ def _timeout(cfg: Config) -> datetime.timedelta:
 
 
 def raise_unused_parameters(model: nn.Module, error: Exception) -> None:
-    """Raise a UserError with the names of the parameters whose gradients all processes wait for in vain.
+    """Raise a UserError that names the parameters for whose gradients all processes wait in vain.
 
-    torch gives their numbers, in the iteration after the one in which they had none.
+    torch reports their indices, in the iteration after the one in which they had no gradient.
     """
     found = re.search(r'did not receive grad for rank \d+: ([\d ]+)', str(error))
     if found is None:
@@ -99,13 +99,13 @@ def raise_unused_parameters(model: nn.Module, error: Exception) -> None:
     unused = [names[int(number)] for number in found[1].split()]
     raise UserError(
         f'The loss does not depend on {len(unused)} parameters: {", ".join(unused[:12])}'
-        f'{", ..." if len(unused) > 12 else ""}. Several processes then wait for their gradients. Take these '
-        'parts out of the model or freeze them, or write find_unused_parameters = True in the config.'
+        f'{", ..." if len(unused) > 12 else ""}. Several processes then wait for their gradients. Remove '
+        'these parts from the model or freeze them, or set find_unused_parameters = True in the config.'
     ) from error
 
 
 def finish_distributed() -> None:
-    """Wait for the others and close the group; without it a successful run may end in an abort."""
+    """Wait for the others and close the group; without this, a successful run may end in an abort."""
     if dist.is_available() and dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.synchronize()
@@ -114,11 +114,11 @@ def finish_distributed() -> None:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process; one of several without taking the interpreter apart.
+    """End this process; if it is one of several, without running interpreter shutdown.
 
-    The group's threads live on as long as anything refers to it, such as the wrapped model. One that gives
-    up its last tensor while Python is taken apart ends the process with "terminate called without an
-    active exception" (status 134), now and then, after all the work was done.
+    The group's threads live as long as anything refers to it, such as the wrapped model. If the last tensor
+    is released during interpreter shutdown, the process sometimes ends with "terminate called without an
+    active exception" (status 134), after all the work was done.
     """
     if int(os.environ.get('WORLD_SIZE', '1')) == 1:
         sys.exit(status)

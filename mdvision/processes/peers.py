@@ -11,16 +11,16 @@ import torch.distributed as dist
 __all__ = ['announce_end', 'ask_store', 'describe_lost', 'says_it_first']
 
 _END = 'mdvision_end_{}'
-# What gloo and NCCL say when another process is gone, or does not come.
+# Messages of gloo and NCCL when another process is gone or does not join.
 _LOST = r'gloo|NCCL|Connection (closed|reset) by peer|Broken pipe|Timed out waiting|Socket Timeout'
-# All that live notice the loss of one at nearly the same time.
+# All live processes notice the loss of one at nearly the same time.
 _SECONDS = 3.0
 
 
 def announce_end(kind: str) -> None:
-    """Tell the others that this process ends: ``'error'`` of its own, or another is ``'lost'``.
+    """Tell the others that this process ends because of an ``'error'`` or because another is ``'lost'``.
 
-    The first process, which has what all of them say to each other, then gives the others time to say it.
+    The first process, which holds the messages they exchange, then gives the others time to report.
     """
     if _is_running():
         _within_seconds(lambda store: store.set(_END.format(dist.get_rank()), kind))
@@ -29,7 +29,7 @@ def announce_end(kind: str) -> None:
 
 
 def says_it_first(message: str) -> bool:
-    """Whether this process is to print ``message``: a fault of the input is the same in all of them."""
+    """Return whether this process should print ``message``: an input error is the same in all processes."""
     if int(os.environ.get('WORLD_SIZE', '1')) == 1:
         return True
     rank = os.environ.get('RANK', '0')
@@ -37,23 +37,23 @@ def says_it_first(message: str) -> bool:
         return rank == '0'
     key = f'mdvision_said_{message}'
     speaker = _within_seconds(lambda store: store.compare_set(key, '', rank).decode())
-    # Without an answer the first process, which holds the store, has ended; with another message maybe.
+    # No answer: the first process, which holds the store, has ended, perhaps with another message.
     return speaker in (rank, None)
 
 
 def describe_lost(error: Exception) -> str | None:
-    """Who is missing, when ``error`` says that another process is; None for other errors."""
+    """Return who is missing if ``error`` says that another process is; None for other errors."""
     if not _is_running() or not isinstance(error, RuntimeError) or not re.search(_LOST, str(error)):
         return None
     announce_end('lost')
     ends = _within_seconds(_ends_of_the_others)
     if ends is None:
-        who, what = [0], 'has ended, or does not answer'
+        who, what = [0], 'has ended or does not respond'
     elif failed := [rank for rank, end in ends.items() if end == 'error']:
         who, what = failed, 'ended with an error of its own, which it printed'
     else:
         who = [rank for rank, end in ends.items() if end is None]
-        what = 'does not answer: it was killed, is stopped, or waits for its data'
+        what = 'does not respond: it was killed, is suspended, or is waiting for data'
     names = f'process{"es" * (len(who) > 1)} {", ".join(map(str, who))}' if who else 'another process'
     waited = re.search(r'[Tt]imed out waiting (\d+)ms|Timeout\(ms\)=(\d+)', str(error))
     seconds = f' within {int(waited[1] or waited[2]) / 1000:g} s (env_cfg.dist_cfg.timeout)' if waited else ''
@@ -61,7 +61,7 @@ def describe_lost(error: Exception) -> str | None:
 
 
 def _ends_of_the_others(store: dist.Store, enough: tuple[str, ...] = ('error',)) -> dict[int, str | None]:
-    """How each of them ended, as soon as one ended in a way that is ``enough``, all have, or time is up."""
+    """Return how the others ended, once one ended in a way that is ``enough``, all have, or time is up."""
     others = [rank for rank in range(dist.get_world_size()) if rank != dist.get_rank()]
     until = time.monotonic() + _SECONDS - 1
     while True:
@@ -79,16 +79,16 @@ def _is_running() -> bool:
 
 
 def ask_store(question: Callable[[dist.Store], object], seconds: float | None = None) -> object:
-    """What ``question`` gets from the store that all processes share.
+    """Return the answer to ``question`` from the store that all processes share.
 
-    torch's own calls wait for ever when the process that holds the store is stopped.
+    torch's own calls wait forever when the process that holds the store is suspended.
 
     Args:
         question: called with the store.
-        seconds: to wait; by default as long as for the processes themselves.
+        seconds: time to wait; by default as long as for the processes themselves.
 
     Raises:
-        RuntimeError: no answer came; the store is gone or its process is stopped.
+        RuntimeError: no answer came; the store is gone or its process is suspended.
     """
     store = dist.distributed_c10d._get_default_store()
     seconds = store.timeout.total_seconds() if seconds is None else seconds
@@ -113,7 +113,7 @@ def ask_store(question: Callable[[dist.Store], object], seconds: float | None = 
 
 
 def _within_seconds(question: Callable[[dist.Store], object]) -> object:
-    """The answer of the store, or None: another process may have ended, and this one is about to."""
+    """Return the store's answer or None: another process may have ended, and this one is about to."""
     try:
         return ask_store(question, _SECONDS)
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Being told to stop: by Ctrl-C, a job scheduler, a closed terminal."""
+"""Stopping on a signal: from Ctrl-C, a job scheduler, a closed terminal."""
 
 import contextlib
 import os
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 
 __all__ = ['STOP_SIGNALS', 'DeafWorker', 'ToldToStop', 'ending_at_once', 'handling']
 
-# Slurm sends the last one where it is asked to: --signal=USR1@60, a minute before the time is over.
+# Slurm sends the last one on request: --signal=USR1@60, a minute before the time limit.
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ('SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1') if hasattr(signal, name)
 )
 
 
 class ToldToStop(KeyboardInterrupt):
-    """A signal came where there is nothing to save; what was begun is cleared away on the way out."""
+    """A signal arrived where there is nothing to save; unfinished work is cleaned up on the way out."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -24,21 +24,21 @@ class ToldToStop(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def handling(handler: Callable[[int], None]) -> Iterator[None]:
-    """Have ``handler`` called with the number of a signal that tells this process to stop.
+    """Call ``handler`` with the number of a signal that asks this process to stop.
 
-    A signal that is ignored stays ignored: ``nohup`` and the shell's ``&`` ask for that.
+    An ignored signal stays ignored: ``nohup`` and the shell's ``&`` rely on that.
     """
     process = os.getpid()
 
     def on_signal(number: int, frame: object) -> None:
         if os.getpid() == process:
             handler(number)
-        elif number == signal.SIGTERM:  # a child that inherited this, and that its parent wants to end
+        elif number == signal.SIGTERM:  # a child that inherited this and that its parent wants to end
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
     before = {}
-    with contextlib.suppress(ValueError):  # only the main thread may listen
+    with contextlib.suppress(ValueError):  # only the main thread may install handlers
         for number in STOP_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, on_signal)
@@ -51,7 +51,7 @@ def handling(handler: Callable[[int], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def ending_at_once() -> Iterator[None]:
-    """A signal raises :class:`ToldToStop`, so that locks and temporary files are removed; once."""
+    """Turn a signal into :class:`ToldToStop`, once, so that locks and temporary files are removed."""
 
     def end(number: int) -> None:
         for repeated in STOP_SIGNALS:
@@ -63,13 +63,13 @@ def ending_at_once() -> Iterator[None]:
 
 
 class DeafWorker:
-    """The start of a data worker, which leaves signals to the training process.
+    """Initialize a data worker so that it leaves signals to the training process.
 
-    A terminal and a scheduler send them to the whole group. The training needs its workers until it
-    has come to where it can stop, and then ends them itself.
+    A terminal and a scheduler signal the whole group. The run needs its workers until it has reached a point
+    where it can stop, and then ends them itself.
 
     Args:
-        then: the ``worker_init_fn`` of the loader, if it has one.
+        then: the ``worker_init_fn`` of the data loader, if it has one.
     """
 
     def __init__(self, then: Callable[[int], None] | None):
@@ -79,7 +79,8 @@ class DeafWorker:
         for number in STOP_SIGNALS:
             if number != signal.SIGTERM:
                 signal.signal(number, signal.SIG_IGN)
-        # Python ends its child processes with this one, so who sent it matters; not every system tells.
+        # Python ends its child processes with this signal, so the sender matters; not every system reports
+        # it.
         if hasattr(signal, 'sigwaitinfo'):
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             threading.Thread(target=_end_for_the_parent, daemon=True).start()

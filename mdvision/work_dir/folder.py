@@ -1,4 +1,4 @@
-"""The folder of a run: which it is, what to resume in it, and what an earlier run left there."""
+"""The work directory of a run: which one to use, what to resume from it, and what an earlier run left."""
 
 import shutil
 import time
@@ -27,27 +27,27 @@ __all__ = ['default_work_dir', 'find_resumable', 'make_room', 'refuse_to_move', 
 
 
 def default_work_dir(config: str) -> Path:
-    """``work_dirs/NAME`` for ``.../NAME.py``.
+    """Return ``work_dirs/NAME`` for ``.../NAME.py``.
 
     Raises:
-        UserError: it holds a run of another config, of the same name in another folder.
+        UserError: it holds a run of another config, with the same name in another folder.
     """
     folder, own = Path('work_dirs') / Path(config).stem, config_header(config)
     for file in sorted(folder.glob('*.py')):
         other = recorded_config(file)
         if other is not None and not file.name.startswith(TEST) and config_header(other) != own:
             raise UserError(
-                f'{folder} holds a run of {other}, this one is of {config}: give it a folder of its own with '
+                f'{folder} holds a run of {other}, this run is of {config}: give it a separate folder with '
                 '--work-dir.'
             )
     return folder
 
 
 def find_resumable(work_dir: Path) -> Path | None:
-    """The newest checkpoint of ``work_dir`` that can be read, or None when there is none at all.
+    """Return the newest readable checkpoint of ``work_dir``, or None if there is none at all.
 
-    The file ``last_checkpoint`` is only a hint: it holds an absolute path, which is wrong after the
-    folder was copied or moved, and may name a file whose writing was cut short.
+    The file ``last_checkpoint`` is only a hint: it holds an absolute path, which is wrong after the folder
+    was copied or moved, and may name a file that was not completely written.
     """
     interrupted = work_dir / INTERRUPTED  # deleted when a newer checkpoint is complete
     found = [(_step(p), p) for p in work_dir.glob('*.pth') if STEP_CHECKPOINT.fullmatch(p.name)]
@@ -72,14 +72,14 @@ def _step(path: Path) -> int:
 
 
 def make_room(work_dir: Path, own: set[str], resumed: Path | None, done: dict) -> None:
-    """Set aside what is not of the run that goes on in ``work_dir``, and say so.
+    """Set aside the files that do not belong to the run that continues in ``work_dir``, and say so.
 
-    Of a new run that is everything an earlier one left. Of a resumed one it is what came after its
-    checkpoint: the next ``--resume`` must not go on from there.
+    For a new run, that is everything an earlier one left. For a resumed run, it is everything after its
+    checkpoint: the next ``--resume`` must not continue from there.
 
     Args:
-        work_dir: of the run.
-        own: names in ``work_dir`` that are of this run already.
+        work_dir: the run's work directory.
+        own: names in ``work_dir`` that already belong to this run.
         resumed: the checkpoint that it continues; None for a new run.
         done: ``epoch`` and ``iter`` of that checkpoint.
     """
@@ -93,10 +93,10 @@ def make_room(work_dir: Path, own: set[str], resumed: Path | None, done: dict) -
     if newer:
         newer += [path for path in work_dir.iterdir() if is_report(path)]
         aside = _move(newer, work_dir)
-        if (work_dir / METRICS).is_file():  # of which this run drops the rows after its checkpoint
+        if (work_dir / METRICS).is_file():  # this run drops its rows after the checkpoint
             shutil.copy2(work_dir / METRICS, aside / METRICS)
         names = ', '.join(sorted(path.name for path in newer))
-        say(f'what came after {resumed.name} was moved to {aside}: {names}')
+        say(f'everything later than {resumed.name} was moved to {aside}: {names}')
 
 
 def _newer(work_dir: Path, resumed: Path, done: dict) -> Iterator[Path]:
@@ -108,14 +108,14 @@ def _newer(work_dir: Path, resumed: Path, done: dict) -> Iterator[Path]:
 
 
 def set_earlier_run_aside(work_dir: Path, own: set[str] = frozenset()) -> Path | None:
-    """Move what an earlier run left to a folder below, so that a new run mixes with none of it.
+    """Move what an earlier run left to a subfolder, so that a new run does not mix with it.
 
     Args:
-        work_dir: of the new run.
-        own: names that are of the new run.
+        work_dir: the new run's work directory.
+        own: names that belong to the new run.
 
     Returns:
-        the folder; None where there is nothing to move.
+        the subfolder; None if there is nothing to move.
     """
     files = [path for path in _earlier_run(work_dir) if path.name not in own]
     return _move(files, work_dir) if files else None
@@ -136,26 +136,26 @@ def _move(files: list[Path], work_dir: Path) -> Path:
 
 
 def refuse_to_move(cfg: Config, work_dir: Path) -> None:
-    """A new run that reads a file of the earlier one in its folder would begin by moving it away.
+    """Refuse a new run that reads a file of the earlier run in its folder, which would be moved away first.
 
     Raises:
-        UserError: with the key of the config that names the file.
+        UserError: it does; the message names the config key of the file.
     """
     moved = {path.resolve() for path in _earlier_run(work_dir)}
     for key, value in _strings(cfg.to_dict()) if moved else ():
         try:
             path = Path(value).resolve()
-        except (OSError, ValueError):  # no path
+        except (OSError, ValueError):  # not a path
             continue
         if path in moved:
             raise UserError(
-                f'{key}={value} lies in the work dir of this run, {work_dir}, whose earlier contents are '
+                f'{key}={value} is in the work directory of this run, {work_dir}, whose earlier contents are '
                 'moved aside. Give the new run its own folder with --work-dir, or continue with --resume.'
             )
 
 
 def _strings(value: object, key: str = '') -> Iterator[tuple[str, str]]:
-    """All text in a config, with its keys."""
+    """Yield all strings in a config, with their keys."""
     if isinstance(value, str):
         yield key, value
     if isinstance(value, list | tuple):

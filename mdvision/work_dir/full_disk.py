@@ -1,4 +1,4 @@
-"""Files that cannot be written: a full disk ends a run with its work saved, where that is possible."""
+"""Files that cannot be written: a full disk ends a run with its work saved, if possible."""
 
 import contextlib
 import errno
@@ -21,7 +21,7 @@ _CAUSES = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, 'ED
 
 
 def describe_unwritable(error: Exception) -> str | None:
-    """What could not be written and why; None for other errors."""
+    """Return what could not be written and why; None for other errors."""
     if not isinstance(error, OSError) or error.errno not in _CAUSES:
         return None
     return f'{error.filename or "A file"} could not be written: [Errno {error.errno}] {error.strerror}.'
@@ -29,7 +29,7 @@ def describe_unwritable(error: Exception) -> str | None:
 
 @contextlib.contextmanager
 def naming_the_folder(folder: str) -> Iterator[None]:
-    """The system says which file could not be opened, but not which one could not be written."""
+    """Name the folder in errors: the system does not say which file could not be written."""
     try:
         yield
     except OSError as error:
@@ -40,10 +40,10 @@ def naming_the_folder(folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def noted_failures(runner: Runner) -> Iterator[None]:
-    """A log that cannot be written is noted in ``runner.log_failure``.
+    """Record in ``runner.log_failure`` that a log cannot be written.
 
-    The iteration is finished first: to be saved, it must have had all of its steps, such as that of
-    the schedule.
+    The iteration finishes first: to be saved, it must have completed all of its steps, including the
+    schedule's.
     """
     try:
         yield
@@ -55,7 +55,7 @@ def noted_failures(runner: Runner) -> Iterator[None]:
 
 
 def note_failures_of_log_files(runner: Runner, logger: logging.Logger) -> None:
-    """As :func:`noted_failures`, for the lines of the log file; logging would print a traceback for each."""
+    """Like :func:`noted_failures`, for lines of the log file; logging would print a traceback for each."""
 
     def handler_for(file: logging.FileHandler):
         def handle_error(record: logging.LogRecord) -> None:
@@ -74,7 +74,7 @@ def note_failures_of_log_files(runner: Runner, logger: logging.Logger) -> None:
 
 
 def quiet_chart_threads() -> None:
-    """TensorBoard's thread hands its error to the next call; the traceback that Python prints is the same."""
+    """Silence TensorBoard's thread: it passes its error to the next call; the traceback only repeats it."""
     shown = threading.excepthook
 
     def show(args) -> None:

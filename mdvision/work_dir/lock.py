@@ -1,4 +1,4 @@
-"""One training a folder: a lock that the system takes back when its process ends, however that ends."""
+"""One run per folder: a lock that the operating system releases when its process ends, however it ends."""
 
 import contextlib
 import errno
@@ -24,14 +24,14 @@ except ImportError:  # Windows
 __all__ = ['LOCK', 'lock_work_dir']
 
 LOCK = 'run.lock'
-# A file system that has no locks says one of these.
+# A file system without locks reports one of these.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 _held: set[int] = set()
 
 
 def _let_go() -> None:
-    # A data worker that outlives a killed training for some seconds must not keep its lock.
+    # A data worker that outlives a killed run for some seconds must not keep its lock.
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -43,20 +43,20 @@ if hasattr(os, 'register_at_fork'):
 
 @contextlib.contextmanager
 def lock_work_dir(work_dir: Path) -> Iterator[None]:
-    """Keep other trainings out of ``work_dir``; the file ``run.lock`` says who is in it.
+    """Keep other runs out of ``work_dir``; the file ``run.lock`` says which run is in it.
 
-    It is the system that holds the lock, for as long as the process lives: no lock is ever stale. What
-    half-written checkpoints of killed runs left is removed. A folder that was made for the lock goes with
-    it when nothing else is in it.
+    The operating system holds the lock for as long as the process lives: no lock is ever stale. Incomplete
+    checkpoints of killed runs are removed. A folder that was created for the lock is removed with it if
+    nothing else is in it.
 
     Raises:
-        UserError: another training is in the folder, or it cannot be written.
+        UserError: another run is in the folder, or it is not writable.
     """
     if not is_main_process():
         yield
         return
     if fcntl is None:
-        say(f'note: this system has no file locks: nothing keeps a second training out of {work_dir}')
+        say(f'note: this system has no file locks: nothing keeps a second run out of {work_dir}')
         yield
         return
     new = not work_dir.exists()
@@ -68,7 +68,7 @@ def lock_work_dir(work_dir: Path) -> Iterator[None]:
             _introduce(held)
         except OSError as error:
             raise UserError(
-                f'The work dir {work_dir} cannot be written: {error}. Choose another --work-dir.'
+                f'The work directory {work_dir} is not writable: {error}. Choose another --work-dir.'
             ) from error
         for torn in work_dir.glob(TEMPORARY):
             torn.unlink()
@@ -80,16 +80,17 @@ def lock_work_dir(work_dir: Path) -> Iterator[None]:
             _held.discard(held)
             os.close(held)
         if new:
-            with contextlib.suppress(OSError):  # not empty, or never made
+            with contextlib.suppress(OSError):  # not empty, or never created
                 work_dir.rmdir()
 
 
 def _take(lock: Path) -> int:
-    """The open file that is locked."""
+    """Return the locked open file."""
     while True:
         held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            # Who had it may have deleted this very file between the two calls: then it locks nothing.
+            # The previous holder may have deleted this very file between the two calls: then the lock
+            # protects nothing.
             taken = not _lock(held, lock) or _is(held, lock)
         except BaseException:
             os.close(held)
@@ -109,13 +110,13 @@ def _introduce(held: int) -> None:
 
 
 def _lock(held: int, lock: Path) -> bool:
-    """Whether the file is locked now; False where there are no locks."""
+    """Return whether the file is locked now; False if there are no locks."""
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     except BlockingIOError:
         raise UserError(
-            f'Another training is in {lock.parent}: {_owner(held)}. Give this one its own --work-dir, or '
+            f'Another run is active in {lock.parent}: {_owner(held)}. Give this one its own --work-dir, or '
             'wait until that one has ended.'
         ) from None
     except OSError as error:
@@ -123,7 +124,7 @@ def _lock(held: int, lock: Path) -> bool:
             raise
         say(
             f'note: the file system of {lock.parent} has no file locks ({error.strerror}): nothing keeps a '
-            'second training out of it'
+            'second run out of it'
         )
         return False
 
@@ -136,10 +137,10 @@ def _is(held: int, path: Path) -> bool:
 
 
 def _owner(held: int) -> str:
-    """Who holds the lock; it may not have written so yet."""
+    """Return who holds the lock; the holder may not have written its name yet."""
     try:
         owner = json.loads(os.pread(held, 4096, 0))
         since = time.strftime('%Y-%m-%d %H:%M', time.localtime(owner['since']))
         return f'process {owner["pid"]} on {owner["host"]} since {since}'
     except (ValueError, KeyError, TypeError):
-        return 'a process that has just begun'
+        return 'a process that has just started'

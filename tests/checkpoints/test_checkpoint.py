@@ -227,7 +227,7 @@ def test_changed_weights_are_found(path, sealed):
     at = content.index(net(256)[1].running_var.numpy().tobytes())  # 256 ones
     content[at + 64 : at + 128] = bytes(64)
     path.write_bytes(content)
-    reason = r'not those that were written \(SHA-256\)' if sealed else r"'epoch_1/data/\d+' in it is damaged"
+    reason = r'differ from those that were written \(SHA-256\)' if sealed else r"'epoch_1/data/\d+' in it is damaged"
     with pytest.raises(UserError, match=reason):
         read_checkpoint(str(path))
 
@@ -235,7 +235,7 @@ def test_changed_weights_are_found(path, sealed):
 @pytest.mark.fault('6.7')
 @pytest.mark.parametrize('sealed', [True, False])
 def test_members_that_changed_places_are_found(path, sealed):
-    """The check sums of the members are right, that of the whole is not."""
+    """The checksums of the members are right, that of the whole is not."""
     torch.save(dict(a=torch.zeros(3), b=torch.ones(3)), path)
     if sealed:
         seal(path)
@@ -263,7 +263,7 @@ def test_any_torch_reads_a_checkpoint_with_a_sum(path):
     check_whole(path)
     for how in (dict(weights_only=True), dict(weights_only=False), dict(mmap=True)):
         assert set(torch.load(path, **how)) == set(net().state_dict())
-    with pytest.raises(ValueError, match='no zip archive without a comment'):
+    with pytest.raises(ValueError, match='not a zip archive without a comment'):
         seal(path)
 
 

@@ -66,7 +66,7 @@ def test_the_file_of_another_model(tmp_path):
     path = tmp_path / 'other.pth'
     torch.save(Part(width=64).state_dict(), path)
     # outer.bias has the same shape in both.
-    with pytest.raises(UserError, match='than Part: 1 of its 4 tensors are among the 4 of the file'):
+    with pytest.raises(UserError, match='than Part: 1 of its 4 tensors are among the 4 in the file'):
         Part(init_cfg=start(path)).init_weights()
 
 
@@ -106,7 +106,7 @@ def test_a_prefix_that_the_file_does_not_have(file):
 @pytest.mark.parametrize('keep', [0, 0.5])
 def test_a_file_that_is_cut_short(file, keep):
     file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)])
-    with pytest.raises(UserError, match=r'of Part: Checkpoint .*whole\.pth .* cannot be read: .*cut short'):
+    with pytest.raises(UserError, match=r'of Part: Checkpoint .*whole\.pth .* cannot be read: .*truncated'):
         Part(init_cfg=start(file, prefix='backbone')).init_weights()
 
 

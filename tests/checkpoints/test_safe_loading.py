@@ -209,7 +209,7 @@ def test_no_beginning_of_a_name_leads_to_an_unsafe_loader(prefix, program, serve
         host.load_checkpoint(Net(), address)
     assert 'weights_only' not in str(error.value)
     if prefix == 'http://':
-        assert f'It is the copy of {address}' in str(error.value)
+        assert f'It is the cached copy of {address}' in str(error.value)
 
 
 def test_a_local_file_of_the_users_zoo(program, server, monkeypatch):
@@ -460,7 +460,7 @@ def test_a_name_that_no_zoo_has(monkeypatch):
 
 @pytest.mark.fault('6.14')
 def test_an_address_that_does_not_answer(monkeypatch):
-    with pytest.raises(UserError, match=r'127\.0\.0\.1:9/x\.pth could not be fetched .* put it at .*x\.pth'):
+    with pytest.raises(UserError, match=r'127\.0\.0\.1:9/x\.pth could not be downloaded .* put it at .*x\.pth'):
         init_cfg('http://127.0.0.1:9/x.pth')
 
 

@@ -359,7 +359,7 @@ def test_the_state_of_another_optimizer_is_refused(tmp_path):
     with pytest.raises(UserError, match=r'an optimizer with amsgrad, betas.*SGD does not have'):
         train(tmp_path, epochs=2, resume=str(old))
     other = change(path, tmp_path, lambda file: file.update(optimizer=dict(state={})))
-    with pytest.raises(UserError, match='another form'):
+    with pytest.raises(UserError, match='the form of torch'):
         train(tmp_path, epochs=2, optim_wrapper=dict(optimizer=adam), resume=str(other))
     groups = dict(optimizer=adam, paramwise_cfg=dict(bias_lr_mult=2.0))
     with pytest.raises(UserError, match='2 tensors in 1 group, that of the config 2 tensors in 2 groups'):

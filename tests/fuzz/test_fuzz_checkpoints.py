@@ -1,7 +1,7 @@
 """Damaged checkpoints: each is refused in words or read right, and nothing in it is executed.
 
 Seeded: damage ``n`` is the same in every run. Every damage to a file of ours must be found. A file of another
-program must be refused or read as it was; only where its check sums are made anew, so that nothing tells it
+program must be refused or read as it was; only where its checksums are made anew, so that nothing tells it
 from a file that was written so, it may be read as something else.
 """
 
@@ -78,7 +78,7 @@ def append(content: bytes, draw: random.Random) -> bytes:
 
 
 def rewrite(content: bytes, draw: random.Random, change) -> bytes:
-    """The archive with other members, and check sums that are right."""
+    """The archive with other members, and checksums that are right."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {info.filename: archive.read(info) for info in archive.infolist()}
         comment = archive.comment

@@ -344,7 +344,7 @@ def test_a_killed_process_is_named(tmp_path):
     error = launched.error()
     assert launched.process.returncode == 1
     assert 'Error: process 1 was ended by SIGKILL' in error
-    assert 'Error in process 0: process 1 does not answer' in error
+    assert 'Error in process 0: process 1 does not respond' in error
 
 
 @pytest.mark.slow
@@ -371,7 +371,7 @@ def test_a_process_that_stands_still_is_named_after_the_timeout(tmp_path, rank):
     assert time.monotonic() - started < 60
     assert launched.process.returncode == 1
     assert f'Error in process {1 - rank}: process {rank} ' in error
-    assert rank == 0 or 'does not answer' in error
+    assert rank == 0 or 'does not respond' in error
     assert rank == 0 or 'within 4 s (env_cfg.dist_cfg.timeout)' in error
 
 

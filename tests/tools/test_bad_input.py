@@ -66,7 +66,7 @@ def test_a_checkpoint_cut_short(tmp_path):
     file.write_bytes(file.read_bytes()[:-300])
     error = run('test.py', MINI, file).stderr
     assert 'cannot be read' in error
-    assert 'cut short' in error
+    assert 'truncated' in error
 
 
 def test_a_checkpoint_of_another_model(tmp_path, mini_voc):
@@ -81,7 +81,7 @@ def test_starting_from_a_checkpoint_that_would_be_moved_away(tmp_path, mini_voc)
     options = on(mini_voc, f'load_from={tmp_path / "epoch_1.pth"}')
     torch.save(dict(a=torch.zeros(1)), tmp_path / 'epoch_1.pth')
     error = run('train.py', MINI, '--work-dir', tmp_path, *options).stderr
-    assert 'lies in the work dir of this run' in error
+    assert 'is in the work directory of this run' in error
     assert (tmp_path / 'epoch_1.pth').is_file()
 
 

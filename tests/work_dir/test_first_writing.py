@@ -187,7 +187,7 @@ def test_a_file_of_the_earlier_run_that_the_new_one_reads_is_not_moved(tmp_path,
 
     cfg = Config(dict(custom_hooks=[dict()], model=dict(init_cfg=dict())))
     cfg.merge_from_dict({key: str(finished / 'epoch_2.pth')})
-    with pytest.raises(UserError, match=rf'{key}=.*epoch_2.pth lies in the work dir of this run'):
+    with pytest.raises(UserError, match=rf'{key}=.*epoch_2.pth is in the work directory of this run'):
         refuse_to_move(cfg, finished)
     refuse_to_move(cfg, tmp_path / 'elsewhere')
 
@@ -195,6 +195,6 @@ def test_a_file_of_the_earlier_run_that_the_new_one_reads_is_not_moved(tmp_path,
 @pytest.mark.fault('D29')
 def test_the_refusal_comes_before_anything_is_moved(config, finished):
     before = contents(finished)
-    with pytest.raises(UserError, match=r'backbone_from=.*lies in the work dir'):
+    with pytest.raises(UserError, match=r'backbone_from=.*is in the work directory'):
         train(config, finished, f'backbone_from={finished / "epoch_2.pth"}')
     assert contents(finished) == before

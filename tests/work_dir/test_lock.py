@@ -106,7 +106,7 @@ def test_a_lock_that_cannot_be_written_is_not_left(tmp_path, monkeypatch, call, 
     folder = tmp_path / 'new' if new else tmp_path
     with monkeypatch.context() as patched:
         patched.setattr(os, call, fail)
-        with pytest.raises(UserError, match=r'cannot be written: .*No space left'), lock_work_dir(folder):
+        with pytest.raises(UserError, match=r'is not writable: .*No space left'), lock_work_dir(folder):
             pass
     assert list(tmp_path.iterdir()) == []
     with lock_work_dir(folder):  # nor held
@@ -123,4 +123,4 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'say', said.append)
     with lock_work_dir(tmp_path):
         pass
-    assert 'nothing keeps a second training out' in said[0]
+    assert 'nothing keeps a second run out' in said[0]

@@ -78,7 +78,7 @@ def test_the_folder_of_a_config_of_the_same_name_is_not_taken(tmp_path, monkeypa
     (run / 'mine.py').write_text(config_header('configs/x/mine.py') + 'a = 1\n')
     assert default_work_dir('configs/x/mine.py') == run.relative_to(tmp_path)
     assert default_work_dir(str(tmp_path / 'configs/x/mine.py')) == run.relative_to(tmp_path)
-    with pytest.raises(UserError, match=r'holds a run of configs/x/mine\.py, this one is of mine\.py'):
+    with pytest.raises(UserError, match=r'holds a run of configs/x/mine\.py, this run is of mine\.py'):
         default_work_dir('mine.py')
     (run / 'mine.py').write_text('a = 1\n')  # of the user's own
     assert default_work_dir('mine.py') == run.relative_to(tmp_path)
