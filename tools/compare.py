@@ -1,4 +1,4 @@
-"""Train several variants with the same seeds and report which differences are statistically distinguishable."""
+"""Train several variants with the same seeds and report the statistically distinguishable differences."""
 
 from _start import start
 

@@ -1,4 +1,4 @@
-"""Train several variants with the same seeds and report which differences are statistically distinguishable.
+"""Train several variants with the same seeds and report the statistically distinguishable differences.
 
 python tools/compare.py configs/a.py configs/b.py --seeds 3
 python tools/compare.py configs/a.py --vary model.backbone.attention "dict(type='CBAM')" None --budget 30m

@@ -227,7 +227,11 @@ def test_changed_weights_are_found(path, sealed):
     at = content.index(net(256)[1].running_var.numpy().tobytes())  # 256 ones
     content[at + 64 : at + 128] = bytes(64)
     path.write_bytes(content)
-    reason = r'differ from those that were written \(SHA-256\)' if sealed else r"'epoch_1/data/\d+' in it is damaged"
+    reason = (
+        r'differ from those that were written \(SHA-256\)'
+        if sealed
+        else r"'epoch_1/data/\d+' in it is damaged"
+    )
     with pytest.raises(UserError, match=reason):
         read_checkpoint(str(path))
 

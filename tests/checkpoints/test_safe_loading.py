@@ -460,7 +460,9 @@ def test_a_name_that_no_zoo_has(monkeypatch):
 
 @pytest.mark.fault('6.14')
 def test_an_address_that_does_not_answer(monkeypatch):
-    with pytest.raises(UserError, match=r'127\.0\.0\.1:9/x\.pth could not be downloaded .* put it at .*x\.pth'):
+    with pytest.raises(
+        UserError, match=r'127\.0\.0\.1:9/x\.pth could not be downloaded .* put it at .*x\.pth'
+    ):
         init_cfg('http://127.0.0.1:9/x.pth')
 
 
