@@ -127,7 +127,7 @@ def test_a_truncated_file_is_named(path, keep):
     with pytest.raises(UserError, match=r'epoch_1\.pth .* bytes\) cannot be read: ') as error:
         read_checkpoint(str(path))
     assert str(error.value).endswith('. Take another checkpoint of the run, or copy it again.')
-    assert keep == 0 or 'it is cut short, or something was appended to it' in str(error.value)
+    assert keep == 0 or 'it is truncated, or something was appended to it' in str(error.value)
 
 
 @pytest.mark.fault('6.7')
@@ -137,7 +137,7 @@ def test_something_appended_is_found(path, sealed):
     if sealed:
         seal(path)
     path.write_bytes(path.read_bytes() + b'\0')
-    with pytest.raises(UserError, match='it is cut short, or something was appended to it'):
+    with pytest.raises(UserError, match='it is truncated, or something was appended to it'):
         read_checkpoint(str(path))
 
 

@@ -296,7 +296,7 @@ def test_an_image_upside_down_is_a_warning_that_names_the_image(folder, summary)
     exif[0x0112] = 3
     folder.image('b', exif=exif)
     folder.read()
-    assert 'upside down by EXIF: look whether their boxes fit the picture (1): JPEGImages/b.jpg' in summary()
+    assert 'upside down by EXIF: check that their boxes match the image (1): JPEGImages/b.jpg' in summary()
 
 
 def test_a_damaged_image_that_is_read_nevertheless_is_a_warning(folder, summary):
@@ -306,7 +306,7 @@ def test_a_damaged_image_that_is_read_nevertheless_is_a_warning(folder, summary)
     data[-600:-500] = bytes(100)
     path.write_bytes(data)
     folder.read(check_images='decode')
-    assert 'OpenCV reads nevertheless' in summary()
+    assert 'OpenCV still reads' in summary()
     assert '(1): JPEGImages/b.jpg (Corrupt JPEG data' in summary()
 
 

@@ -58,7 +58,7 @@ def test_read_split(tmp_path, content, ids):
         (b'\n \r\n', 'is empty'),
         (
             b'a\nb\na\nc\nb\na\n',
-            r'lists 2 ids more than once.*a \(3x\), b \(2x\)\. Fix: keep one line for each\.$',
+            r'lists 2 ids more than once.*a \(3x\), b \(2x\)\. Fix: keep one line per id\.$',
         ),
         (
             ''.join(f'{number}\n' for number in range(23)).encode() * 2,

@@ -199,7 +199,7 @@ def test_missing_pascal_voc_says_where_it_comes_from(root, classes):
     for text in (f'no folder {root}', 'host.robots.ox.ac.uk/pascal/VOC', 'data/VOCdevkit/VOC2007/{JPEGImages',
                  'python tools/train.py configs/emanet/faster_rcnn_minivoc.py'):  # fmt: skip
         assert text in str(caught.value)
-    assert str(caught.value).endswith('needs none.')
+    assert str(caught.value).endswith('generates its own.')
 
 
 @pytest.mark.fault('1.16')
