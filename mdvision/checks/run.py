@@ -11,7 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from mdvision.checkpoints.preprocessing import check_pipelines
-from mdvision.config.switches import learning_rate_line, real_batch
+from mdvision.config.switches import effective_batch_size, learning_rate_line
 from mdvision.engine.hooks.checkpoint import CheckpointHook
 from mdvision.findings import Finding
 from mdvision.text import shortlist
@@ -58,7 +58,7 @@ def _check_rate(runner: Runner) -> Iterator[Finding]:
         text = f'{rate:g} is more than any recipe of {optimizer["type"]} known to us has ({high:g})'
         yield Finding('warning', where, text, f'try {high / 10:g} or less')
     if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
-        batch = real_batch(cfg, runner.world_size)
+        batch = effective_batch_size(cfg, runner.world_size)
         text = f'the config does not say which batch this rate is for; the batch is {batch}'
         yield Finding('note', where, text, 'add auto_scale_lr = dict(base_batch_size=...)')
     elif line := learning_rate_line(cfg, runner.world_size):

@@ -18,7 +18,7 @@ from mdvision.checks.data import check_data
 from mdvision.checks.dry_run import dry_run
 from mdvision.checks.run import check_run
 from mdvision.config.switches import (
-    averaging_lines,
+    ema_notes,
 )
 from mdvision.config.values import find_missing_sections
 from mdvision.console import say
@@ -147,5 +147,5 @@ def _announce(runner: Runner, work_dir: Path) -> None:
         f'{len(loader.dataset)} training images, {len(loader)} iterations of {batch} images an epoch; log, '
         f'config and checkpoints: {work_dir}'
     )
-    for text in averaging_lines(runner):
+    for text in ema_notes(runner):
         say(text)

@@ -1,1 +1,1 @@
-"""From a path and overrides to a config that is ready to build, and what can be wrong with it."""
+"""From a path and overrides to a config that is ready to build, and the checks of a config."""

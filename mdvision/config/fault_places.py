@@ -1,4 +1,4 @@
-"""Where an error of a host belongs: the key of the config that was built, the module that was running."""
+"""Locate errors of an upstream library: the config key being built, the module that was running."""
 
 import re
 import traceback
@@ -17,7 +17,7 @@ __all__ = ['explain', 'place_in_model']
 
 
 def explain(error: Exception) -> str:
-    """What went wrong, in which key of the config or module of the model, in which line, and what to do."""
+    """Explain an error: the config key or module of the model, the source line, and what to do."""
     found = re.search(r'(\S+) is not in the (\w+)::(.+?) registry', str(error))
     if isinstance(error, KeyError) and found:
         name = found[1].strip('\'"')
@@ -41,13 +41,13 @@ def _describe(error: Exception) -> str:
         lines.insert(0, f'{where or "a part"} ({getattr(kind, "__name__", kind)}) cannot be built.')
         lines += filter(None, (_argument_hint(error, node, cls, where), _plugin_hint(error, frames)))
     lines.append(
-        f'  at {last.filename}:{last.lineno} in {last.name}; run again with --debug for the whole traceback.'
+        f'  at {last.filename}:{last.lineno} in {last.name}; run again with --debug for the full traceback.'
     )
     return '\n'.join(lines)
 
 
 def place_in_model(frames: list[FrameType]) -> str | None:
-    """Which module was running, what it takes and what it got; None where none was."""
+    """Return which module was running, its expected input and what it got; None if none was."""
     running = [
         frame
         for frame in frames
@@ -62,15 +62,16 @@ def place_in_model(frames: list[FrameType]) -> str | None:
     text = f'model.{name.removeprefix("module.")} ({type(module).__name__}) failed'
     if not shapes:
         return text + '.'
-    # Convolutions take channels in the second place, linear layers in the last.
+    # Convolutions have channels in dimension 1, linear layers in the last one.
     key, place = ('in_channels', 1) if hasattr(module, 'in_channels') else ('in_features', -1)
     wanted = getattr(module, key, None)
     if len(shapes[0]) < 2 or wanted is None or shapes[0][place] == wanted:
         return f'{text} on input of shape {", ".join(map(str, shapes[:2]))}.'
     part = '.'.join(['model', *name.removeprefix('module.').split('.')[:1]])
     return (
-        f'{text}: expected {wanted} {key}, got {shapes[0][place]} (input {shapes[0]}). What {part} takes '
-        f'must be what the part before it gives: set in_channels of {part}, or out_indices or the width of '
+        f'{text}: expected {wanted} {key}, got {shapes[0][place]} (input {shapes[0]}). The input of {part} '
+        f'must match the output of the part before it: set in_channels of {part}, or out_indices or the '
+        'width of '
         'the backbone.'
     )
 
@@ -81,7 +82,7 @@ def _runner(frames: list[FrameType]) -> Runner | None:
 
 
 def _built(frames: list[FrameType]) -> tuple[dict, object] | None:
-    """The dict that mmengine was building an object from, and the class."""
+    """Return the dict from which mmengine was building an object, and the class."""
     building = [f.f_locals for f in frames if f.f_code.co_name == 'build_from_cfg']
     for names in reversed(building):
         if isinstance(names.get('cfg'), dict):
@@ -90,13 +91,13 @@ def _built(frames: list[FrameType]) -> tuple[dict, object] | None:
 
 
 def _path_in_config(node: dict, frames: list[FrameType]) -> str:
-    """The path of keys at which a dict stands in the config of the runner, or ``''``."""
+    """Return the key path of a dict in the runner's config, or ``''``."""
     runner = _runner(frames)
     return (_path_of(node, runner.cfg) if runner is not None else None) or ''
 
 
 def _path_of(node: dict, tree: object, path: str = '') -> str | None:
-    """Where a dict stands in a config; hosts add to a copy of it before they build it."""
+    """Return the key path of a dict in a config; upstream code adds to a copy of it before building it."""
     children = tree.items() if isinstance(tree, dict | Config) else enumerate(tree)
     for key, child in children:
         here = f'{path}.{key}' if path else str(key)
@@ -108,24 +109,24 @@ def _path_of(node: dict, tree: object, path: str = '') -> str | None:
 
 
 def _argument_hint(error: Exception, node: dict, cls: object, where: str) -> str:
-    """What to do about an argument that a class does not have."""
+    """Return what to do about an argument that a class does not have."""
     found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if not isinstance(error, TypeError) or not found or cls is None:
         return ''
     near = did_you_mean(found[1], accepted_keys(dict(type=cls), ['part'], 'mmengine') - set(node))
     return (
         f'{getattr(cls, "__name__", cls)} has no argument {found[1]!r}.{near} If it comes from a _base_ in '
-        f'which {where or "this part"} is of another type, begin its dict with _delete_=True.'
+        f'which {where or "this part"} has another type, begin its dict with _delete_=True.'
     )
 
 
 def _plugin_hint(error: Exception, frames: list[FrameType]) -> str:
-    """mmdet's BasicBlock takes no plugins and does not say so."""
+    """Explain that mmdet's BasicBlock takes no plugins, which its own message does not say."""
     block = any(frame.f_locals.get('plugins') is not None for frame in frames)
     if not block or 'Not implemented yet' not in str(error):
         return ''
     return (
-        "This backbone takes plugins only in bottleneck blocks (ResNet-50 and deeper). mdvision's ResNet has "
-        "attention in both: backbone=dict(_delete_=True, type='mdvision.AttentionResNet', depth=18, "
+        "This backbone takes plugins only in bottleneck blocks (ResNet-50 and deeper). mdvision's ResNet "
+        "supports attention in both: backbone=dict(_delete_=True, type='mdvision.AttentionResNet', depth=18, "
         "attention=dict(type='CBAM'), out_indices=(0, 1, 2, 3)); see docs/add_an_attention.md."
     )

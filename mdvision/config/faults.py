@@ -1,4 +1,4 @@
-"""A config after its overrides: everything that can be known of it before anything is built."""
+"""Check a config after its overrides: everything that can be known before anything is built."""
 
 from mmengine.config import Config
 
@@ -11,22 +11,22 @@ __all__ = ['check_config', 'find_config_faults']
 
 
 def find_config_faults(cfg: Config, path: str) -> list[Finding]:
-    """Wrong kinds and values, classes that no registry knows, keys that nothing reads.
+    """Find wrong kinds and values, unregistered classes, and keys that nothing reads.
 
     Args:
-        cfg: with its overrides; the host of its ``default_scope`` must be imported.
-        path: of the config file.
+        cfg: the config with its overrides; the library of its ``default_scope`` must be imported.
+        path: the config file.
     """
     faults = check_values(cfg, path)
     if faults:
-        return faults  # what stands where a dict is expected has no keys to look at
+        return faults  # if a dict is expected, other values have no keys to check
     return [*find_unknown_types(cfg), *find_unknown_keys(cfg), *find_idle_workers(cfg)]
 
 
 def check_config(cfg: Config, path: str) -> None:
-    """Say what :func:`find_config_faults` finds.
+    """Report the findings of :func:`find_config_faults`.
 
     Raises:
-        UserError: with all errors.
+        UserError: there are errors; the message has all of them.
     """
     report(find_config_faults(cfg, path))

@@ -1,7 +1,7 @@
-"""What a config leaves open: ``num_classes=None`` is from the data, ``in_channels=None`` from the backbone.
+"""Fill what a config leaves open: ``num_classes=None`` from the data, ``in_channels=None`` from the backbone.
 
-Both are filled in the config before anything is built, so that the config that a run leaves in its work dir
-has the numbers. Detectors fill channels and strides by themselves (:mod:`mdvision.detectors`).
+Both are filled in the config before anything is built, so that the config saved in the work directory
+contains the numbers. Detectors fill channels and strides themselves (:mod:`mdvision.detectors`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ def fill_config(cfg: Config) -> None:
 
 
 def _open(node: object, key: str, name: str = '') -> Iterator[tuple[dict, str]]:
-    """The dicts below a part of a config whose ``key`` is None, and their names."""
+    """Yield the dicts below a part of a config whose ``key`` is None, with their names."""
     if isinstance(node, dict):
         if node.get(key, 0) is None:
             yield node, name
@@ -84,7 +84,7 @@ def _open(node: object, key: str, name: str = '') -> Iterator[tuple[dict, str]]:
 def _fill_num_classes(gaps: list[tuple[dict, str]], dataset: DatasetConfig | None) -> None:
     number, names, source = _classes(dataset) if dataset else (None, (), '')
     if number is None:
-        # Of a preprocessor or an augmentation, None is a value like others.
+        # In a preprocessor or an augmentation, None is an ordinary value.
         needed = [name for _, name in gaps if 'head' in name or name.startswith('model.neck')]
         if needed:
             keys = ' and '.join(f'{name}.num_classes' for name in needed)
@@ -101,7 +101,7 @@ def _fill_num_classes(gaps: list[tuple[dict, str]], dataset: DatasetConfig | Non
 
 
 def _classes(dataset: DatasetConfig) -> tuple[int | None, Sequence[str], str]:
-    """How many classes a data set has, their names where they are known, and who says so."""
+    """Return the number of classes of a data set, their names if known, and the source of this."""
     settings, names = dataset.settings, dataset.classes
     if names:
         in_config = settings.get('classes') or (settings.get('metainfo') or {}).get('classes')
@@ -114,7 +114,7 @@ def _classes(dataset: DatasetConfig) -> tuple[int | None, Sequence[str], str]:
 
 
 def _train_folder(settings: dict) -> Path:
-    from mdvision.datasets.image_folder import check_splits  # MMPretrain is needed from here on
+    from mdvision.datasets.image_folder import check_splits  # from here on, MMPretrain is needed
     from mdvision.datasets.public_data import check_root
 
     root = Path(check_root('ImageFolder', settings.get('data_root')))
@@ -126,7 +126,7 @@ def _train_folder(settings: dict) -> Path:
 
 
 def _fill_in_channels(model: dict) -> None:
-    """The model is a classifier: a neck or none, and a head on the last feature."""
+    """Fill ``in_channels`` of a classifier: an optional neck, and a head on the last feature."""
     _, features = trace_backbone(model['backbone'], _image_size(model['backbone']))
     neck = model.get('neck') or ()
     for part in [neck] if isinstance(neck, dict) else neck:
@@ -141,6 +141,6 @@ def _fill_part(part: dict, features: Sequence[Tensor]) -> None:
 
 
 def _image_size(backbone: Mapping) -> tuple[int, int]:
-    """What the backbone is made for; any other one takes 224 x 224."""
+    """Return the image size that the backbone is made for, by default 224 x 224."""
     size = backbone.get('image_size') or backbone.get('img_size') or 224
     return (size, size) if isinstance(size, int) else tuple(size)

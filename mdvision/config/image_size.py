@@ -1,4 +1,4 @@
-"""How large the images are that a config tests with."""
+"""The size of the images with which a config tests."""
 
 from mmengine.config import Config
 
@@ -8,7 +8,10 @@ __all__ = ['image_size', 'padded']
 
 
 def image_size(cfg: Config) -> tuple[int, int] | None:
-    """(height, width) that the test pipeline makes of an image of the same shape; None if it sets no size."""
+    """Return the (height, width) that the test pipeline produces; None if it sets no size.
+
+    The input is an image of the same shape.
+    """
     split = 'test' if cfg.get('test_dataloader') else 'val'
     dataset = next(find_datasets(cfg, (split,)), {})
     size = None
@@ -24,6 +27,6 @@ def image_size(cfg: Config) -> tuple[int, int] | None:
 
 
 def padded(cfg: Config, size: tuple[int, int]) -> tuple[int, int]:
-    """A (height, width) as the data preprocessor pads it."""
+    """Return a (height, width) as the data preprocessor pads it."""
     divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor', 1)
     return tuple(-(-side // divisor) * divisor for side in size)

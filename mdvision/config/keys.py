@@ -1,4 +1,4 @@
-"""Which keys the parts of a config take: of the class that a part names, or that a host reads from it."""
+"""The keys that parts of a config accept: those of the named class, or those an upstream library reads."""
 
 import functools
 import importlib
@@ -17,7 +17,7 @@ from mdvision.findings import Finding
 
 __all__ = ['TOP_LEVEL_KEYS', 'accepted_keys', 'find_unknown_keys', 'find_unknown_types', 'unregistered_hint']
 
-# Arguments of mmengine's Runner, and what the runner, the hosts or the tools read beside them.
+# Arguments of mmengine's Runner, and other keys read by the runner, upstream libraries or the tools.
 TOP_LEVEL_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}) | {
     'activation_checkpointing',
     'backbone_from',
@@ -34,8 +34,8 @@ TOP_LEVEL_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 
 }
 
 _DATALOADER = {*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch'} - {'self'}
-# What a host reads from a part of the config that no class declares: all that such a part may have, unless
-# it names a class too.
+# Keys that an upstream library reads without a class that declares them: the only ones such a part may have,
+# unless it also names a class.
 _WITHOUT_CLASS = {
     'train_dataloader': _DATALOADER,
     'val_dataloader': _DATALOADER,
@@ -58,7 +58,7 @@ _WITHOUT_CLASS = {
     'train_cfg': {'type', 'by_epoch', 'max_epochs', 'max_iters', 'val_begin', 'val_interval',
                   'dynamic_intervals'},
 }  # fmt: skip
-# Which registry the type of a part is looked up in; '*' is any one step of the path.
+# In which registry the type of a part is looked up; '*' is any one step of the path.
 _REGISTRIES = {
     'model': 'MODELS',
     'model.backbone': 'MODELS',
@@ -86,18 +86,18 @@ _REGISTRIES = {
     'test_evaluator.*': 'METRICS',
     'visualizer': 'VISUALIZERS',
 }
-# A key this near to one that is known is taken for a misspelling of it: of a class without ``**kwargs``, and
-# of one that may hand further arguments on. No stock config has a key so near that is right.
+# A key this close to a known one counts as a misspelling of it, both for a class without ``**kwargs`` and for
+# one that may pass further arguments on. No valid key in the stock configs is this close to another.
 _NEAR, _VERY_NEAR = 0.81, 0.87
 
 
 def accepted_keys(node: dict, walked: list[str], scope: str) -> set[str]:
-    """Keys that a part of the config may have beside those that it has.
+    """Return the keys that a part of the config may have in addition to its current ones.
 
     Args:
         node: the part.
         walked: the path to it; empty for the whole config.
-        scope: of the registries, ``default_scope`` of the config.
+        scope: scope of the registries, ``default_scope`` of the config.
     """
     if not walked:
         return set(TOP_LEVEL_KEYS)
@@ -110,10 +110,10 @@ def accepted_keys(node: dict, walked: list[str], scope: str) -> set[str]:
 
 
 def find_unknown_keys(cfg: Config) -> list[Finding]:
-    """Keys in the parts of a config that nothing takes.
+    """Find keys in the parts of a config that nothing accepts.
 
-    A key that is nearly a known one is an error; any other is a warning where no class reads the part, and is
-    left to the class where one does: it refuses it, or takes it by ``**kwargs``.
+    A key close to a known one is an error. Any other unknown key is a warning if no class reads the part;
+    otherwise it is left to the class, which rejects it or accepts it through ``**kwargs``.
     """
     scope = cfg.get('default_scope') or 'mmengine'
     findings = []
@@ -133,13 +133,13 @@ def find_unknown_keys(cfg: Config) -> list[Finding]:
                 text = f'{what} no {key!r}.{near}'
                 findings.append(Finding('error', where, text, f'correct or remove {where}.{key}'))
             elif closed:
-                text = f'nothing reads {key!r}. What is read: {", ".join(sorted(known))}.'
+                text = f'nothing reads {key!r}. Keys that are read: {", ".join(sorted(known))}.'
                 findings.append(Finding('warning', where, text, f'remove {where}.{key}'))
     return findings
 
 
 def find_unknown_types(cfg: Config) -> list[Finding]:
-    """Classes named by the sections of a config that no registry knows, with the nearest names."""
+    """Find classes named in a config's sections that no registry knows, with the closest names."""
     scope = cfg.get('default_scope') or 'mmengine'
     findings = []
     for walked, node, own_scope in _dicts({k: v for k, v in cfg.items() if k in TOP_LEVEL_KEYS}, [], scope):
@@ -154,8 +154,8 @@ def find_unknown_types(cfg: Config) -> list[Finding]:
 
 
 def unregistered_hint(name: str, registry: Registry) -> str:
-    """What may have been meant by a name that a registry does not know."""
-    for scope in ('mmdet', 'mmpretrain'):  # a config may have forgotten its default_scope
+    """Suggest what an unregistered name may have been meant to be."""
+    for scope in ('mmdet', 'mmpretrain'):  # a config may lack its default_scope
         import_host(scope)
     root = registry
     while root.parent is not None:
@@ -169,13 +169,13 @@ def unregistered_hint(name: str, registry: Registry) -> str:
         )
     names = set().union(*_by_scope(root).values())
     return did_you_mean(bare, names) or (
-        ' A class of your own is registered where its module is imported: '
+        ' A class of your own is registered when its module is imported: '
         "custom_imports = dict(imports=['my_module'])."
     )
 
 
 def _by_scope(registry: Registry) -> dict[str, set[str]]:
-    """The names in a registry and the registries below it, without the scope that some are written with."""
+    """Return the names in a registry and its children, by the scope that registered them."""
     registry.import_from_location()
     names = {registry.scope: {name.rsplit('.', 1)[-1] for name in registry.module_dict}}
     for child in registry.children.values():
@@ -184,13 +184,13 @@ def _by_scope(registry: Registry) -> dict[str, set[str]]:
 
 
 def _read_by_constructor(cfg: Config, where: str) -> bool:
-    """Another constructor than the default one reads keys of its own, and may have an optimizer a key."""
+    """Return whether a part has a non-default constructor, which reads keys of its own."""
     constructor = (cfg.get('optim_wrapper') or {}).get('constructor')
     return where.startswith('optim_wrapper') and constructor not in (None, 'DefaultOptimWrapperConstructor')
 
 
 def _dicts(node, walked: list[str], scope: str) -> Iterator[tuple[list[str], dict, str]]:
-    """Every dict below a part, with its path and the scope that holds there."""
+    """Yield every dict below a part, with its path and the scope that applies there."""
     if isinstance(node, dict):
         scope = node.get('_scope_') or scope
         if walked:
@@ -207,7 +207,7 @@ def _registries(scope: str):
 
 @functools.cache
 def _classes(name: object, scope: str) -> tuple:
-    """What a type stands for: a class as it is, a name in every registry that knows it."""
+    """Return what a type stands for: a class as it is, a name in every registry that knows it."""
     if not isinstance(name, str):
         return (name,) if callable(name) else ()
     found = []
@@ -234,7 +234,7 @@ def _takes_more(cls) -> bool:
 
 @functools.cache
 def _arguments(cls, whole: bool = False) -> frozenset[str]:
-    """Names of the arguments of a class, with those of its bases as far as ``**kwargs`` reaches them.
+    """Return a class's argument names, with those of its bases as far as ``**kwargs`` passes them on.
 
     ``whole``: with those of all bases.
     """

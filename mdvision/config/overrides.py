@@ -1,4 +1,4 @@
-"""Overriding keys of a config, strictly: a key that nothing reads is an error."""
+"""Override keys of a config strictly: a key that nothing reads is an error."""
 
 import ast
 
@@ -15,13 +15,13 @@ __all__ = ['apply_overrides', 'backbone_option', 'literal']
 def apply_overrides(cfg: Config, overrides: list[str]) -> None:
     """Set ``key.path=value`` for each override, in place.
 
-    Values are Python literals (``1e-3``, ``[1,2]``, ``{'type':'SGD'}``, ``True``); ``true``,
-    ``false`` and ``none`` work too, anything else is a string, spaces included. A path may go
-    through a list by index. A key that the config does not have is accepted only where the class
-    it belongs to takes such an argument. ``data_root=...`` alone sets it in every data set.
+    Values are Python literals (``1e-3``, ``[1,2]``, ``{'type':'SGD'}``, ``True``); ``true``, ``false`` and
+    ``none`` work too; anything else is a string, spaces included. A path may index into a list. A key that
+    the config does not have is accepted only if the class it belongs to has such an argument.
+    ``data_root=...`` alone sets it in every data set.
 
     Raises:
-        UserError: naming the key and the nearest ones.
+        UserError: an override is invalid; the message names the key and the closest ones.
     """
     for override in overrides:
         key, equals, text = override.partition('=')
@@ -35,16 +35,16 @@ def apply_overrides(cfg: Config, overrides: list[str]) -> None:
 
 
 def _set_data_root(cfg: Config, folder: str) -> None:
-    """Set the one folder of all data sets; an error where a config has several."""
+    """Set the common folder of all data sets; an error if a config has several."""
     datasets = [dataset for dataset in find_datasets(cfg) if 'data_root' in dataset]
     roots = {dataset.data_root for dataset in datasets}
     if len(roots) != 1:
         found = 'no data set has one'
         if roots:
-            found = f'its data sets lie in {", ".join(sorted(map(str, roots)))}'
+            found = f'its data sets are in {", ".join(sorted(map(str, roots)))}'
         raise UserError(
-            f'--cfg-options data_root={folder}: this sets the one folder of all data sets, but {found}. '
-            'Override train_dataloader.dataset.data_root and the others one by one.'
+            f'--cfg-options data_root={folder}: this sets the common folder of all data sets, but {found}. '
+            'Override train_dataloader.dataset.data_root and the others individually.'
         )
     (before,) = roots
     inside = str(before).rstrip('/')  # mmdet writes data/coco/
@@ -60,24 +60,24 @@ def _set_data_root(cfg: Config, folder: str) -> None:
 
 
 def backbone_option(option: str) -> tuple[str, object]:
-    """``KEY=VALUE`` of a named model: an argument of its backbone and its value.
+    """Parse ``KEY=VALUE`` of a named model: an argument of its backbone and its value.
 
     Raises:
-        UserError: for text of another form.
+        UserError: the text has another form.
     """
     key, equals, text = option.partition('=')
     if not equals or not key.isidentifier():
         raise UserError(
-            f'--cfg-options {option!r}: expected KEY=VALUE, with an argument of the backbone for the key.'
+            f'--cfg-options {option!r}: expected KEY=VALUE, where KEY is an argument of the backbone.'
         )
     return key, literal(text)
 
 
 def literal(text: str) -> object:
-    """A value of ``--cfg-options``: a Python literal, ``dict(type='X')`` included, else the text itself.
+    """Parse a value of ``--cfg-options``: a Python literal, including ``dict(type='X')``, otherwise a string.
 
     Raises:
-        UserError: the text is a list or dict that is not closed, or holds more than literals.
+        UserError: the text is an unclosed list or dict, or contains more than literals.
     """
     if text.lower() in ('true', 'false', 'none'):
         return {'true': True, 'false': False, 'none': None}[text.lower()]
@@ -91,19 +91,20 @@ def literal(text: str) -> object:
         return ast.literal_eval(_DictCalls().visit(tree))
     except (ValueError, RecursionError):
         if isinstance(tree.body, ast.List | ast.Dict):
-            raise _no_value(text, 'it holds more than plain values; text in it needs quotes') from None
+            raise _no_value(text, 'it contains more than plain values; strings in it need quotes') from None
         return text
 
 
 def _no_value(text: str, reason: str) -> UserError:
     return UserError(
-        f"--cfg-options: {_shown(text)} is no value: {reason}. Expected for example [1,2], {{'a':1}}, "
+        f'--cfg-options: {_shown(text)} is not a valid value: {reason}. Expected, for example, [1,2], '
+        f"{{'a':1}}, "
         "dict(type='X') or plain text."
     )
 
 
 class _DictCalls(ast.NodeTransformer):
-    """``dict(a=1)`` becomes ``{'a': 1}``, which is a literal."""
+    """Turn ``dict(a=1)`` into ``{'a': 1}``, which is a literal."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -123,7 +124,7 @@ def _set(cfg: Config, key: str, value) -> None:
         if isinstance(node, list | tuple):
             node = node[int(part)]
         else:
-            # An argument that the config leaves out or sets to None, such as optim_wrapper.clip_grad.
+            # An argument that the config omits or sets to None, such as optim_wrapper.clip_grad.
             if node.get(part) is None:
                 node[part] = {}
             node = node[part]
@@ -133,8 +134,8 @@ def _set(cfg: Config, key: str, value) -> None:
     _check_child(cfg, node, walked, last, key)
     if isinstance(node, tuple):
         raise UserError(
-            f'--cfg-options {key}: {".".join(walked)} is a tuple; give it whole, '
-            f'for example {".".join(walked)}={tuple(node)!r}.'
+            f'--cfg-options {key}: {".".join(walked)} is a tuple; set it as a whole, for example '
+            f'{".".join(walked)}={tuple(node)!r}.'
         )
     if isinstance(node, list):
         node[int(last)] = value
@@ -163,14 +164,14 @@ def _check_top_level(cfg: Config, key: str) -> None:
         homes = list(_paths_of(cfg[top], {k: cfg[k] for k in cfg if k in readable}))
         raise UserError(
             f'--cfg-options {key}: {top} is a plain variable of the config file, whose value has already '
-            'been used, so setting it now would change nothing. Override the keys that it went into'
-            + (f'; its value stands in {", ".join(homes[:6])}.' if homes else '.')
+            'been used, so setting it now would change nothing. Override the keys in which it was used'
+            + (f'; its value is in {", ".join(homes[:6])}.' if homes else '.')
         )
     raise UserError(f'--cfg-options {key}: no such key.{did_you_mean(top, readable | set(cfg))}')
 
 
 def _paths_of(value, node, path: str = ''):
-    """The key paths below ``node`` that hold ``value``."""
+    """Return the key paths below ``node`` that hold ``value``."""
     children = node.items() if isinstance(node, dict) else enumerate(node)
     for key, child in children:
         here = f'{path}.{key}' if path else str(key)
@@ -188,7 +189,7 @@ def _check_child(cfg: Config, node, walked: list[str], part: str, key: str) -> N
                 f'--cfg-options {key}: {where} is a list of {len(node)}; expected an index, got {part!r}.'
             )
         return
-    if part in node or walked == ['default_hooks']:  # any name may be given to a hook
+    if part in node or walked == ['default_hooks']:  # a hook may have any name
         return
     accepted = accepted_keys(node, walked, cfg.get('default_scope') or 'mmengine')
     if part in accepted:

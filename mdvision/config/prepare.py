@@ -21,17 +21,17 @@ __all__ = ['prepare']
 def prepare(
     path: str, overrides: Sequence[str] = (), tell: Callable[[list[Finding]], None] = report
 ) -> Config:
-    """Read a config with its bases, import what it is built with, override, check and complete it.
+    """Read a config with its bases, import its modules, apply overrides, check and complete it.
 
     Args:
-        path: of the config file.
+        path: the config file.
         overrides: ``KEY=VALUE``, see :func:`mdvision.config.overrides.apply_overrides`.
-        tell: gets what was found to be wrong, and raises an error where that stands in the way.
+        tell: receives the findings, and raises an error if they prevent the run.
 
     Raises:
         UserError: see :func:`mdvision.config.reading.load_config` and ``tell``.
     """
-    # A module of the user's, named in custom_imports, lies in the folder that the command starts in.
+    # A user's module, named in custom_imports, is in the folder from which the command starts.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     cfg = load_config(path)

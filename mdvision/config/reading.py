@@ -1,4 +1,4 @@
-"""Reading a config file: with its bases, and strictly: a name that nothing reads is found."""
+"""Read a config file with its bases, strictly: a name that nothing reads is found."""
 
 import ast
 import os
@@ -19,7 +19,7 @@ from .values import check_values
 
 __all__ = ['find_unread_names', 'load_config', 'read_files']
 
-# Names of the configs of MMDetection 2 and MMClassification, and of variables that say nothing by themselves.
+# Names in the configs of MMDetection 2 and MMClassification, and variables that mean nothing by themselves.
 _NOW_CALLED = dict(
     batch_size='train_dataloader.batch_size',
     checkpoint_config='default_hooks.checkpoint',
@@ -40,9 +40,9 @@ _NOW_CALLED = dict(
     seed='randomness.seed',
     total_epochs='train_cfg.max_epochs',
 )
-# How near a name must be to one of a section to be a misspelling of it; no stock config has such a one.
+# How close a name must be to a section's to count as a misspelling of it; no stock config has such a name.
 _NEAR = 0.75
-# They are like train_pipeline and test_pipeline, which are names of helpers.
+# They resemble train_pipeline and test_pipeline, which are names of helper variables.
 _NAMED_LIKE_OTHERS = {'tta_model', 'tta_pipeline'}
 
 
@@ -51,8 +51,8 @@ class ConfigFile:
     """One file of a config.
 
     Attributes:
-        path: the file, whole.
-        names: what it sets at its top level, and the line.
+        path: the file, as an absolute path.
+        names: what it sets at its top level, with the line.
         read: names that it reads itself.
         read_of_bases: names of its bases that it reads, as ``_base_.NAME``.
     """
@@ -67,8 +67,8 @@ def load_config(path: str) -> Config:
     """Read a config file.
 
     Raises:
-        UserError: when the file or a base of it is missing, is no config or cannot be run, when bases go
-            round in a circle, when a name is nearly that of a section, or when a section is of another kind.
+        UserError: the file or one of its bases is missing, is not a config or cannot be run; bases are
+            circular; a name is close to that of a section; or a section has the wrong kind.
     """
     file = Path(path)
     if not file.is_file():
@@ -76,7 +76,7 @@ def load_config(path: str) -> Config:
         hint = did_you_mean(str(file), known)
         raise UserError(
             f'Config file {path} does not exist (looked in {Path.cwd()}).'
-            + (hint or (f' There are: {shortlist(known, 8)}.' if known else ' Run from the project root.'))
+            + (hint or (f' Available: {shortlist(known, 8)}.' if known else ' Run from the project root.'))
         )
     files = read_files(file)
     try:
@@ -88,10 +88,10 @@ def load_config(path: str) -> Config:
 
 
 def read_files(file: Path) -> list[ConfigFile]:
-    """The files of a config, bases first and itself last, without running them.
+    """Return the files of a config, bases first and the config itself last, without running them.
 
     Raises:
-        UserError: a base is missing or builds on itself, or the text of a file is no config.
+        UserError: a base is missing or circular, or the text of a file is not a config.
     """
     files: dict[Path, ConfigFile] = {}
     _read(Path(os.path.abspath(file)), [], files)
@@ -106,15 +106,16 @@ def _read(path: Path, above: list[Path], files: dict[Path, ConfigFile]) -> None:
         return
     if not path.is_file():
         raise UserError(
-            f'{_shown(above[-1])}: a file it builds on is missing: {_shown(path)}. Check its _base_ entries.'
+            f'{_shown(above[-1])}: one of its base files is missing: {_shown(path)}. Check its _base_ '
+            'entries.'
         )
     read = dict(py=_python, json=_plain, yaml=_plain, yml=_plain).get(path.suffix[1:])
     if read is None:
-        raise UserError(f'{_shown(path)} is no config: expected a Python file, *.py (or *.yaml, *.json).')
+        raise UserError(f'{_shown(path)} is not a config: expected a Python file, *.py (or *.yaml, *.json).')
     try:
         found, bases = read(path)
     except UnicodeDecodeError as error:
-        raise UserError(f'{_shown(path)} is no config: it is not UTF-8 text ({error}).') from error
+        raise UserError(f'{_shown(path)} is not a config: it is not UTF-8 text ({error}).') from error
     except (SyntaxError, ValueError, RecursionError, yaml.YAMLError) as error:
         line = f':{error.lineno}' if isinstance(error, SyntaxError) and error.lineno else ''
         raise UserError(f'{_shown(path)}{line} cannot be read as a config: {_reason(error)}') from error
@@ -132,7 +133,7 @@ def _find_base(base: object, path: Path) -> Path:
         return Path(os.path.normpath(path.parent / base))
     try:
         return Path(os.path.normpath(Config._get_cfg_path(base, str(path))[0]))
-    except Exception as error:  # of the package, its index of models, or the file
+    except Exception as error:  # of the package, its model index, or the file
         package, _, name = base.partition('::')
         folder = (
             Path(mmengine.utils.get_installed_path(package), '.mim', 'configs')
@@ -143,13 +144,13 @@ def _find_base(base: object, path: Path) -> Path:
             raise UserError(f'{_shown(path)}: _base_ {base!r}: {package} is not installed.') from error
         known = [p.relative_to(folder).as_posix() for p in folder.rglob('*.py')]
         raise UserError(
-            f'{_shown(path)}: a file it builds on is missing: {package} has no config {name}.'
-            f'{did_you_mean(name, known)} They lie in {folder}.'
+            f'{_shown(path)}: one of its base files is missing: {package} has no config {name}.'
+            f'{did_you_mean(name, known)} They are in {folder}.'
         ) from error
 
 
 def _python(path: Path) -> tuple[ConfigFile, list]:
-    """What a Python file sets and reads, and its bases as far as they are written out."""
+    """Return what a Python file sets and reads, and its bases as far as they are literals."""
     tree = ast.parse(path.read_text(encoding='utf-8'), str(path))
     found, bases = ConfigFile(path), []
     for statement in tree.body:
@@ -158,12 +159,12 @@ def _python(path: Path) -> tuple[ConfigFile, list]:
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 found.names.setdefault(node.id, node.lineno)
-        # As mmengine: the first one counts.
+        # Like mmengine: the first one counts.
         named = isinstance(statement, ast.Assign) and getattr(statement.targets[0], 'id', '') == '_base_'
         if named and not bases and '{{' not in ast.unparse(statement.value):
             try:
                 value = ast.literal_eval(statement.value)
-            except ValueError:  # worked out by code: mmengine runs it
+            except ValueError:  # computed by code: mmengine runs it
                 continue
             bases = list(value) if isinstance(value, list | tuple) else [value]
     for node in ast.walk(tree):
@@ -173,13 +174,13 @@ def _python(path: Path) -> tuple[ConfigFile, list]:
             found.read_of_bases.add(node.attr)
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             found.read.add(node.target.id)
-    if any(isinstance(node, ast.With) for node in tree.body):  # read_base(): names come and go by imports
+    if any(isinstance(node, ast.With) for node in tree.body):  # read_base(): names come through imports
         found.names.clear()
     return found, bases
 
 
 def _plain(path: Path) -> tuple[ConfigFile, list]:
-    """What a YAML or JSON file sets, and its bases. Unlike mmengine's loader, this one runs no tags."""
+    """Return what a YAML or JSON file sets, and its bases. Unlike mmengine's loader, this runs no tags."""
     text = path.read_text(encoding='utf-8')
     value = mmengine.load(path) if path.suffix == '.json' else yaml.safe_load(text)
     if not isinstance(value, dict):
@@ -189,9 +190,9 @@ def _plain(path: Path) -> tuple[ConfigFile, list]:
 
 
 def find_unread_names(files: list[ConfigFile]) -> list[Finding]:
-    """Names at the top level of config files that nothing reads.
+    """Find names at the top level of config files that nothing reads.
 
-    One that is nearly the name of a section is an error; any other of the last file, the config itself, a
+    A name close to that of a section is an error; any other in the last file, the config itself, is a
     warning. Helper variables are read by other lines of their file, or by the config as ``_base_.NAME``.
     """
     read_of_bases = set().union(*(file.read_of_bases for file in files))
@@ -208,12 +209,12 @@ def find_unread_names(files: list[ConfigFile]) -> list[Finding]:
             elif file is files[-1]:
                 now = _NOW_CALLED.get(name)
                 fix = f'set {now} instead' if now else 'use it in a section, or remove it'
-                findings.append(Finding('warning', where, f'nothing reads {name!r}: it changes nothing', fix))
+                findings.append(Finding('warning', where, f'nothing reads {name!r}: it has no effect', fix))
     return findings
 
 
 def _place(error: Exception, files: list[ConfigFile]) -> str:
-    """The file of a config, and the line, that an error comes from."""
+    """Return the config file and line in which an error occurred."""
     paths = {str(file.path) for file in files}
     frames = [f for f in traceback.extract_tb(error.__traceback__) if os.path.abspath(f.filename) in paths]
     if frames:
@@ -226,10 +227,10 @@ def _reason(error: Exception) -> str:
         return f'{type(error).__name__}: {error.msg}' + (f': {error.text.strip()}' if error.text else '')
     text = f'{type(error).__name__}: {error}'
     if 'Duplicate key' in text:
-        text += '. Keep the section in one of the _base_ files only, or build on one of them.'
+        text += '. Keep the section in only one of the _base_ files, or inherit from only one of them.'
     return text
 
 
 def _shown(path: Path) -> str:
-    """A path as a person would write it here."""
+    """Return a path as a person would write it here."""
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else str(path)

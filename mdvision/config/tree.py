@@ -1,4 +1,4 @@
-"""Walking a config: its dicts, and its data sets within their wrappers."""
+"""Traverse a config: its dicts, and its data sets within their wrappers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ SPLITS = ('train', 'val', 'test')
 
 
 def dicts(node: object) -> Iterator[dict]:
-    """Every dict in a part of a config, in any depth, the outer ones first."""
+    """Yield every dict in a part of a config, at any depth, the outer ones first."""
     if isinstance(node, dict):
         yield node
         node = node.values()
@@ -23,14 +23,14 @@ def dicts(node: object) -> Iterator[dict]:
 
 
 def type_name(part: dict) -> str:
-    """The class of a part without its scope: ``'Resize'`` of ``dict(type='mmdet.Resize')``."""
+    """Return the class name of a part without its scope: ``'Resize'`` for ``dict(type='mmdet.Resize')``."""
     kind = part.get('type', '')
     name = kind if isinstance(kind, str) else kind.__name__
     return name.replace('/', '.').rpartition('.')[2]
 
 
 def find_datasets(cfg: Config, splits: tuple[str, ...] = SPLITS) -> Iterator[dict]:
-    """The data sets of the loaders, those in wrappers such as ConcatDataset one by one."""
+    """Yield the data sets of the data loaders; those in wrappers such as ConcatDataset one by one."""
     for split in splits:
         yield from _unwrapped((cfg.get(f'{split}_dataloader') or {}).get('dataset'))
 
@@ -48,7 +48,7 @@ def _unwrapped(dataset: object) -> Iterator[dict]:
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """One data set of a config: its split, its dict, and its class; None if none is registered."""
+    """One data set of a config: its split, its dict, and its class (None if none is registered)."""
 
     split: str
     settings: dict
@@ -56,7 +56,7 @@ class DatasetConfig:
 
     @property
     def classes(self) -> list[str] | None:
-        """The names that the config or the class gives; None where the data give them."""
+        """The class names from the config or the class; None if they come from the data."""
         given = self.settings.get('classes') or (self.settings.get('metainfo') or {}).get('classes')
         given = given or (getattr(self.kind, 'METAINFO', None) or {}).get('classes')
         if isinstance(given, str):  # a file of names, or one name
@@ -69,7 +69,7 @@ class DatasetConfig:
 
 
 def config_datasets(cfg: Config, splits: tuple[str, ...] = SPLITS) -> Iterator[DatasetConfig]:
-    """The data sets of a config's loaders with their classes; the upstream library must be imported."""
+    """Return the data sets of a config's loaders with their classes; needs the upstream library imported."""
     with DATASETS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
         for split in splits:
             for settings in find_datasets(cfg, (split,)):

@@ -1,4 +1,4 @@
-"""Values of a config that cannot be right, whatever the classes are: kinds of sections, counts, rates."""
+"""Config values that cannot be right, whatever the classes are: kinds of sections, counts, learning rates."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from mdvision.findings import Finding
 
 __all__ = ['check_values', 'find_idle_workers', 'find_missing_sections']
 
-# Sections that are read as a dict, and those that may be a list of dicts too.
+# Sections that are dicts, and those that may also be lists of dicts.
 _DICTS = (
     'model', 'data_preprocessor', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg',
     'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks', 'env_cfg', 'log_processor', 'visualizer',
@@ -19,7 +19,7 @@ _DICTS = (
     'test_dataloader.dataset', 'optim_wrapper.optimizer',
 )  # fmt: skip
 _DICTS_OR_LISTS = ('val_evaluator', 'test_evaluator', 'param_scheduler')
-# Hooks that mmengine has by itself; in default_hooks None takes one away.
+# mmengine's built-in hooks; in default_hooks, None removes one.
 _OWN_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
@@ -60,20 +60,20 @@ _VALUES = {
     'default_hooks.logger.interval': _whole(1),
     'default_hooks.checkpoint.interval': _whole(-1),  # -1 saves nothing
 }  # fmt: skip
-# Here text that reads as a number was meant to be one; names of models or classes may be numbers.
+# Here, a string that reads as a number was meant to be one; names of models or classes may be numbers.
 _NUMBERS = ('optim_wrapper', 'param_scheduler', 'train_cfg', 'default_hooks')
 
 
 def check_values(cfg: Config, path: str) -> list[Finding]:
-    """What stands in a config and cannot be right.
+    """Find values in a config that cannot be right.
 
     Args:
         cfg: the config.
-        path: its file, to name one that is empty.
+        path: its file, to name it if it is empty.
     """
     if not len(cfg):
         return [
-            Finding('error', path, 'the config is empty', "begin with _base_ = '...' or model = dict(...)")
+            Finding('error', path, 'the config is empty', "start with _base_ = '...' or model = dict(...)")
         ]
     findings = list(_wrong_kinds(cfg))
     if not findings:
@@ -82,7 +82,7 @@ def check_values(cfg: Config, path: str) -> list[Finding]:
 
 
 def find_missing_sections(cfg: Config) -> list[Finding]:
-    """Sections without which nothing can be trained, and the length of the training."""
+    """Find missing sections without which nothing can be trained, and a missing training length."""
     missing = [
         Finding(
             'error',
@@ -95,18 +95,18 @@ def find_missing_sections(cfg: Config) -> list[Finding]:
     ]
     length = cfg.get('train_cfg') or {}
     if not missing and length.get('max_epochs') is None and length.get('max_iters') is None:
-        text = 'the length of the training is not given'
+        text = 'the training length is not set'
         missing.append(Finding('error', 'train_cfg', text, 'set max_epochs (or max_iters)'))
     return missing
 
 
 def find_idle_workers(cfg: Config) -> Iterator[Finding]:
-    """Loaders whose workers are to persist and are none; the tools take that for False."""
+    """Find loaders with persistent workers but no workers; the tools treat this as False."""
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader') or {}
         if loader.get('persistent_workers') is True and loader.get('num_workers') == 0:
             where = f'{split}_dataloader.persistent_workers'
-            text = 'with num_workers=0 there are no workers that could persist'
+            text = 'with num_workers=0 there are no workers to persist'
             yield Finding('note', where, text, f'set {where}=False, or num_workers to 1 or more')
 
 
@@ -136,7 +136,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _at(cfg: Config, path: str) -> object:
-    """What stands at a path of keys, or None where it leads nowhere."""
+    """Return the value at a key path, or None if the path leads nowhere."""
     node = cfg
     for part in path.split('.'):
         node = node.get(part) if isinstance(node, dict | Config) else None
@@ -144,7 +144,7 @@ def _at(cfg: Config, path: str) -> object:
 
 
 def _wrong_hooks(cfg: Config) -> Iterator[Finding]:
-    """Hooks that are no hooks: mmengine names neither the key nor the reason."""
+    """Find invalid hooks: mmengine names neither the key nor the reason."""
     for name, hook in (cfg.get('default_hooks') or {}).items():
         where = f'default_hooks.{name}'
         if hook is None and name in _OWN_HOOKS:
@@ -153,9 +153,7 @@ def _wrong_hooks(cfg: Config) -> Iterator[Finding]:
             text = f'expected a dict with the type of a hook, got {hook!r}'
             yield Finding('error', where, text, f"remove it, or write {name}=dict(type='...Hook')")
         elif name not in _OWN_HOOKS and (near := did_you_mean(name, _OWN_HOOKS, cutoff=0.8)):
-            yield Finding(
-                'error', where, f'no hook of mmengine is called {name!r}.{near}', 'correct the name'
-            )
+            yield Finding('error', where, f'mmengine has no hook named {name!r}.{near}', 'correct the name')
         elif isinstance(hook, dict) and 'type' not in hook:
             yield Finding('error', where, f'this hook has no type: {_short(hook)}', "add type='...Hook'")
     for index, hook in enumerate(cfg.get('custom_hooks') or []):
@@ -179,7 +177,9 @@ def _numbers_as_text(cfg: Config) -> Iterator[Finding]:
             except ValueError:
                 continue
             if where not in _VALUES:
-                yield Finding('error', where, f'expected a number, got the text {value!r}', f'write {value}')
+                yield Finding(
+                    'error', where, f'expected a number, got the string {value!r}', f'write {value}'
+                )
 
 
 def _texts(node: object, where: str) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ from mdvision.checkpoints.integrity import seal
 from mdvision.checkpoints.preprocessing import check_preprocessing, preprocessing_of
 from mdvision.checkpoints.reading import load_backbone, load_weights, read_checkpoint
 from mdvision.checkpoints.resumable import check_resumable
-from mdvision.config.switches import real_batch
+from mdvision.config.switches import effective_batch_size
 from mdvision.console import ConsoleFilter, say
 from mdvision.engine.hooks.accumulation import PendingGradientsHook
 from mdvision.engine.hooks.bad_images import BadImagesHook
@@ -161,7 +161,7 @@ class Runner(PatientRunner):
         if not is_main_process():
             return
         meta = {**getattr(self.train_loop, 'position', {}), **(meta or {})}
-        meta['images_per_update'] = real_batch(self.cfg, self.world_size)
+        meta['images_per_update'] = effective_batch_size(self.cfg, self.world_size)
         meta['seconds'] = self.seconds_before + time.time() - self._built
         model = self.model.module if is_model_wrapper(self.model) else self.model
         meta['preprocessing'] = preprocessing_of(model, self.cfg, 'train')
@@ -191,7 +191,7 @@ class Runner(PatientRunner):
         self._resume = True
         follow = resume_optimizer and resume_param_scheduler and bool(self.settings)
         super().resume(filename, resume_optimizer, resume_param_scheduler and not follow, map_location)
-        meta, batch = self._loaded_meta, real_batch(self.cfg, self.world_size)
+        meta, batch = self._loaded_meta, effective_batch_size(self.cfg, self.world_size)
         self.seconds_before = meta.get('seconds', 0.0)
         before = meta.get('images_per_update', batch)
         if before != batch:

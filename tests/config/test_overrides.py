@@ -102,7 +102,7 @@ def test_data_root_alone_is_set_in_every_data_set_but_only_where_there_is_one():
     assert [d.data_root for d in cfg.train_dataloader.dataset.datasets] == ['my data'] * 2
     assert cfg.val_dataloader.dataset.data_root == 'my data'
     cfg = Config(dict(train_dataloader=loader('a', 'b')))
-    with pytest.raises(UserError, match='its data sets lie in a, b'):
+    with pytest.raises(UserError, match='its data sets are in a, b'):
         apply_overrides(cfg, ['data_root=c'])
     with pytest.raises(UserError, match='no data set has one'):
         apply_overrides(Config(dict(model=dict())), ['data_root=c'])

@@ -8,7 +8,7 @@ import torch
 
 from mdvision import UserError
 from mdvision.commands import faults
-from mdvision.config.switches import averaging_lines
+from mdvision.config.switches import ema_notes
 from mdvision.engine import log_processor
 from mdvision.engine import runner as runner_module
 from mdvision.engine.hooks import checkpoint as saving
@@ -202,10 +202,10 @@ def test_a_run_that_is_too_short_for_its_average_is_told(tmp_path):
     for momentum, lines in ((0.01, 2), (0.5, 1)):
         runner = make_runner(tmp_path, hooks=(dict(type='EMAHook', momentum=momentum),))
         assert len(runner.train_dataloader) == 4  # builds the loop, as the checks before a training do
-        said = averaging_lines(runner)
+        said = ema_notes(runner)
         assert len(said) == lines
         assert f'momentum {momentum}' in said[0]
-        assert lines == 1 or ('8 iterations only' in said[1] and '--ema 0.5' in said[1])
+        assert lines == 1 or ('8 iterations, too few' in said[1] and '--ema 0.5' in said[1])
 
 
 def test_a_training_that_counts_iterations_stops_and_goes_on_too(tmp_path):

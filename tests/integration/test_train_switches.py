@@ -40,7 +40,7 @@ def test_bfloat16_averaged_weights_and_every_log(with_loss, tmp_path):
         'train.py', with_loss(epochs=2), '--work-dir', tmp_path, '--amp', 'bf16', '--ema', '0.5'
     )
     assert 'the learning rate is for a batch of 16; with 4 it is multiplied by 0.25' in printed
-    assert 'evaluated and saved are averaged weights (EMA, momentum 0.5: over about 2 iterations)' in printed
+    assert 'averaged weights are evaluated and saved (EMA, momentum 0.5: over about 2 iterations)' in printed
     assert 'val/loss' in printed
     assert 'tensorflow' not in printed.lower()
     checkpoint = torch.load(tmp_path / 'epoch_2.pth', weights_only=False)
