@@ -193,7 +193,7 @@ def test_a_missing_base(config, base, message):
 def test_two_bases_with_one_section(config, tmp_path):
     for name in ('a', 'b'):
         (tmp_path / f'{name}.py').write_text('model = dict()\n')
-    with pytest.raises(UserError, match=r'mine\.py .*Duplicate key.*one of the _base_ files only'):
+    with pytest.raises(UserError, match=r'mine\.py .*Duplicate key.*in only one of the _base_ files'):
         config('', base="_base_ = ['./a.py', './b.py']\n")
 
 

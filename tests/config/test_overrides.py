@@ -61,7 +61,7 @@ def test_a_value_arrives_with_its_type(cfg, override, expected):
         ('train_dataloader.batchsize=1', "Did you mean 'batch_size'"),
         ('model.backbone.base_chanels=1', "Did you mean 'base_channels'"),
         ('train_dataloader.dataset.data_rot=x', "Did you mean 'data_root'"),
-        ('max_epochs=3', r'plain variable .* would change nothing.* stands in .*train_cfg\.max_epochs'),
+        ('max_epochs=3', r'plain variable .* would change nothing.* is in .*train_cfg\.max_epochs'),
         ('train_cfg', 'expected key=value'),
         ('train_cfg.max_epochs.x=1', 'train_cfg.max_epochs is .* no keys below'),
         ('param_scheduler.9.T_max=1', 'a list of 2; expected an index'),
