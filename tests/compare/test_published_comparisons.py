@@ -1,4 +1,4 @@
-"""The comparisons that docs/ shows are those of the runs in configs/results.csv."""
+"""The comparisons that docs/ shows are those of the runs in results/results.csv."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ PAGES = sorted((ROOT / 'docs' / 'comparisons').glob('*.md'))
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
 def test_a_page_shows_the_published_runs(page):
     record = json.loads(page.with_suffix('.json').read_text(encoding='utf-8'))
-    with open(ROOT / 'configs' / 'results.csv', newline='', encoding='utf-8') as file:
+    with open(ROOT / 'results' / 'results.csv', newline='', encoding='utf-8') as file:
         rows = [row for row in csv.DictReader(file) if row['metric'] == record['metric']]
     text = page.read_text(encoding='utf-8')
     assert f'![accuracies and paired differences]({page.stem}.png)' in text
