@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import json
 import re
 from pathlib import Path
 
@@ -15,35 +14,36 @@ import mdvision
 from mdvision.config.fill import fill_config
 from mdvision.config.overrides import apply_overrides
 from mdvision.console import import_host
+from tests.config_names import CONFIGS, DATA_SETS, ROOT, ConfigName, read_name
 from tests.data_sets import write_image_folder
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted(
-    path.relative_to(ROOT).as_posix()
-    for path in (ROOT / 'configs').rglob('*.py')
-    if '_base_' not in path.parts
+# The number of classes of each data set for classification.
+NUM_CLASSES = dict(
+    caltech101=102,
+    cifar10=10,
+    cifar100=100,
+    cifar10_jpeg=10,
+    emnist=10,
+    fashion_mnist=10,
+    image_folder=2,
+    imagenet=1000,
+    mini_imagenet=100,
+    mnist=10,
 )
-
-# The data set that a classification config's name ends with: its class, its number of classes, what the
-# names of the models for it end with, and what the table of published results calls it.
-DATA_SETS = {
-    'cifar10_jpeg_cpu': ('CIFAR10JPEG', 10, '_cifar', None),
-    'cifar10_jpeg': ('CIFAR10JPEG', 10, '_cifar', None),
-    'cifar100': ('CIFAR100', 100, '_cifar', 'CIFAR-100'),
-    'cifar10': ('CIFAR10', 10, '_cifar', 'CIFAR-10'),
-    'mini_imagenet': ('MiniImageNet', 100, '_mini', None),
-    'imagenet': ('ImageNet', 1000, '', 'ImageNet-1K'),
-    'fashion_mnist': ('FashionMNIST', 10, '', 'FashionMNIST'),
-    'emnist': ('EMNIST', 10, '', 'EMNIST'),
-    'mnist': ('MNIST', 10, '', 'MNIST'),
-    'caltech101': ('Caltech101', 102, '', 'Caltech-101'),
-    'resnet18': ('ImageFolder', 2, '', None),  # configs/image_folder
+SMALL_IMAGES = ('cifar10', 'cifar100', 'cifar10_jpeg', 'emnist', 'fashion_mnist', 'mnist')
+# What fits a model of small images to large ones, and the other way round: arguments of its backbone.
+FITTED = {
+    'mdvision.AttentionResNet': (dict(stem='cifar'), dict(stem='imagenet')),
+    'mdvision.MDNet': ({}, dict(stem='imagenet')),
+    'mdvision.DEMSViT': ({}, dict(image_size=256, patch_size=16)),
 }
-
-# Configs whose model is not the one that their name says: the named model with other arguments of its
-# backbone and of its neck.
+# What makes a model small enough for a CPU.
+NARROWED = ('base_channels', 'stage_blocks', 'gate_reduction', 'groups', 'patch_size', 'drop_path_rate')
+# What a setting changes of a named model, and which size a network without one has: arguments of the
+# backbone and of the neck.
 _PLAIN_LOGITS = dict(activation_out=False, unused_norm=False)
 _CORRECTED = dict(mlp_activation_out=False, key_bias=False, unused_norm=False)
+_AS_IN_THE_PAPER = dict(layer_index_start=1, head_norm=True)
 _AT_224 = dict(
     image_size=224,
     patch_size=16,
@@ -55,52 +55,22 @@ _AT_224 = dict(
     drop_rate=0.0,
 )
 _NECK_AT_224 = dict(_PLAIN_LOGITS, hidden_channels=768, drop_rate=0.0)
-MODELS = {
-    'image_folder/resnet18': ('resnet18', {}, {}),
-    'lma/lma_resnet18_cifar10_jpeg': ('lma_resnet18', dict(stem='cifar'), {}),
-    'lma/lma_resnet18_cifar10_jpeg_cpu': ('lma_resnet18', dict(stem='cifar', base_channels=32), {}),
-    'attention/resnet50_cifar10_jpeg_cpu': ('resnet50_cifar', dict(base_channels=16), {}),
-    'emanet/emanet50_cifar10_jpeg_cpu': (
-        'emanet50_cifar',
-        dict(
-            base_channels=16,
-            stage_blocks=(1, 1, 1, 1),
-            gate_reduction=4,
-            groups=((1, 2, 4, 4), (1, 2, 4, 8), (1, 2, 4, 8), (1, 4, 8, 16)),
-        ),
-        {},
-    ),
-    'dems_vit/dems_vit_tiny_cifar10_jpeg_cpu': (
-        'dems_vit_tiny',
-        dict(patch_size=4, drop_path_rate=0.0),
-        {},
-    ),
-    'mdnet/mdnet_imagenet': ('mdnet', dict(stem='imagenet'), {}),
-    'diff_vit/vit_nano_balanced_cifar10': ('vit_nano_cifar', dict(embed_dim=330), {}),
-    'diff_vit/vit_imagenet': ('vit_nano', _AT_224 | _CORRECTED, _NECK_AT_224),
-    'diff_vit/diff_vit_imagenet': (
-        'diff_vit_nano',
-        _AT_224 | _CORRECTED | dict(layer_index_start=1, head_norm=True),
-        _NECK_AT_224,
-    ),
-    'diff_vit/vit_nano_corrected_mnist': ('vit_nano', _CORRECTED, _PLAIN_LOGITS),
-    'diff_vit/vit_nano_balanced_corrected_mnist': ('vit_nano_balanced', _CORRECTED, _PLAIN_LOGITS),
-    'diff_vit/diff_vit_nano_legacy_corrected_mnist': (
-        'diff_vit_nano_legacy',
-        _CORRECTED | dict(layer_index_start=1, head_norm=True),
-        _PLAIN_LOGITS,
-    ),
-    'diff_vit/diff_vit_nano_best_mnist': (
-        'diff_vit_nano',
+SETTINGS = {
+    ('vit_nano', 'imagenet'): (_AT_224 | _CORRECTED, _NECK_AT_224),
+    ('diff_vit_nano', 'imagenet'): (_AT_224 | _CORRECTED | _AS_IN_THE_PAPER, _NECK_AT_224),
+    ('vit_nano_cifar', 'balanced'): (dict(embed_dim=330), {}),
+    ('vit_nano', 'corrected'): (_CORRECTED, _PLAIN_LOGITS),
+    ('vit_nano_balanced', 'corrected'): (_CORRECTED, _PLAIN_LOGITS),
+    ('diff_vit_nano_legacy', 'corrected'): (_CORRECTED | _AS_IN_THE_PAPER, _PLAIN_LOGITS),
+    ('diff_vit_nano', 'best'): (
         dict(
             patch_size=4,
             hidden_dim=48,
             depth=3,
             drop_rate=0.0,
-            layer_index_start=1,
-            head_norm=True,
             mlp_activation_out=False,
             unused_norm=False,
+            **_AS_IN_THE_PAPER,
         ),
         dict(_PLAIN_LOGITS, hidden_channels=32, drop_rate=0.0),
     ),
@@ -208,29 +178,26 @@ def short_name(cfg: Config) -> str:
     return Path(cfg.filename).relative_to(ROOT / 'configs').with_suffix('').as_posix()
 
 
-def data_set_of(cfg: Config) -> tuple[str, int, str, str | None]:
-    return next(row for ending, row in DATA_SETS.items() if short_name(cfg).endswith(ending))
+def name_of(cfg: Config) -> ConfigName:
+    return read_name(Path(cfg.filename).relative_to(ROOT).as_posix())
+
+
+def data_set_of(cfg: Config) -> tuple[str, int]:
+    """Its class and its number of classes."""
+    key = name_of(cfg).data_set
+    return DATA_SETS[key], NUM_CLASSES[key]
 
 
 def named_model(cfg: Config) -> tuple[str, dict, dict]:
     """The named model that a config must have, with other arguments of its backbone and of its neck."""
-    short = short_name(cfg)
-    if short in MODELS:
-        return MODELS[short]
-    ending = next(ending for ending in DATA_SETS if short.endswith(ending))
-    stem = short.split('/')[1].removesuffix(f'_{ending}')
-    known = mdvision.list_models()
-    if short.startswith('dems_vit/'):
-        stem = max((name for name in known if stem.startswith(name)), key=len)
-        return (
-            stem,
-            {k: cfg.model.backbone[k] for k in ('image_size', 'patch_size') if k in cfg.model.backbone},
-            {},
-        )
-    for name in (stem + DATA_SETS[ending][2], stem):
-        if name in known:
-            return name, {}, {}
-    raise AssertionError(f'{short}: no model is called {stem!r}. Add a row to MODELS in {__file__}.')
+    name, own = name_of(cfg), cfg.model.backbone
+    backbone, neck = SETTINGS.get((name.model, name.setting or name.data_set), ({}, {}))
+    small = name.data_set in SMALL_IMAGES
+    if small != (mdvision.find_model(name.model).image[1] <= 32) and own.type in FITTED:
+        backbone = backbone | FITTED[own.type][not small]
+    if name.cpu:
+        backbone = backbone | {key: own[key] for key in NARROWED if key in own}
+    return name.model, backbone, neck
 
 
 def parts_of(data_set: dict) -> list[dict]:
@@ -251,13 +218,6 @@ def test_there_are_configs():
     assert 'configs/emanet/faster_rcnn_voc.py' in DETECTORS
     assert 'configs/emanet/emanet50_cifar10.py' in CLASSIFIERS
     assert sorted(CLASSIFIERS + DETECTORS) == CONFIGS
-
-
-def test_the_docstring_has_the_command(config):
-    name = Path(config.filename).relative_to(ROOT).as_posix()
-    docstring = ast.get_docstring(ast.parse(Path(config.filename).read_text()))
-    command = re.escape(f'python tools/train.py {name}')
-    assert re.search(rf'^ *{command}( +#.*| --cfg-options .*)?$', docstring, re.MULTILINE)
 
 
 def test_no_config_names_a_host_for_weights(config):
@@ -323,7 +283,7 @@ def test_a_classifier_is_the_named_model(classifier):
 def test_a_classifier_and_its_data_agree(classifier):
     from mmpretrain.registry import DATASETS
 
-    kind, num_classes, *_ = data_set_of(classifier)
+    kind, num_classes = data_set_of(classifier)
     model, preprocessor = classifier.model, classifier.data_preprocessor
     assert 'data_preprocessor' not in model
     assert (model.neck if model.head.type == 'ClsHead' else model.head).num_classes == num_classes
@@ -406,23 +366,6 @@ def test_a_short_training_differs_from_the_full_one_in_what_makes_it_short(name)
     assert short.optim_wrapper == full.optim_wrapper
     assert short.val_dataloader == full.val_dataloader
     assert short.data_preprocessor == full.data_preprocessor
-
-
-def test_the_docstring_has_the_published_numbers(classifier):
-    short, (*_, data) = short_name(classifier), data_set_of(classifier)
-    name, *_ = named_model(classifier)
-    rows = json.loads((ROOT / 'configs/reported.json').read_text())
-    published = [
-        number['value']
-        for row in rows
-        if row['name'] == name and data
-        for number in row['accuracy']
-        if number['data'].split(' (')[0].split(',')[0] == data
-    ]
-    if short in MODELS or short.startswith('dems_vit/') or not published:
-        return
-    docstring = ast.get_docstring(ast.parse(Path(classifier.filename).read_text()))
-    assert all(value in docstring for value in published), published
 
 
 def test_the_image_folder_config_needs_nothing_but_the_folder(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
-    for path in (*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md'), *ROOT.glob('configs/*.md'))
+    for folder in ('.', 'configs', 'docs', 'results')
+    for path in (ROOT / folder).glob('*.md' if folder == '.' else '**/*.md')
 )
 
 

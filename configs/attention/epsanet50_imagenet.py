@@ -1,10 +1,13 @@
-"""EPSANet-50 on ImageNet, no row of LMA's table; its recipe.
+"""EPSANet-50 on ImageNet.
 
     python tools/train.py configs/attention/epsanet50_imagenet.py
 
-The recipe of resnet18_imagenet.py. Not trained yet.
+Source: ours, another network under the recipe of LMA's ImageNet rows.
+Reproduces: no published number.
+
+The recipe of resnet18_imagenet.py.
 """
 
 _base_ = './resnet50_imagenet.py'
 
-model = dict(backbone=dict(conv2=dict(type='PyramidSplitAttention')))
+model = dict(backbone=dict(conv2=dict(type='mdvision.PyramidSplitAttention')))

@@ -2,11 +2,11 @@
 
     python tools/train.py configs/attention/fca_resnet50_faster_rcnn_voc.py
 
-From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
-Not trained yet.
+Source: ours, MMDetection's Faster R-CNN with FPN and its 1x schedule.
+Reproduces: no published number.
 """
 
 _base_ = './resnet50_faster_rcnn_voc.py'
 
-_attention = [dict(type='FrequencyChannelAttention', grid=grid) for grid in (56, 28, 14, 7)]
+_attention = [dict(type='mdvision.FrequencyChannelAttention', grid=grid) for grid in (56, 28, 14, 7)]
 model = dict(backbone=dict(attention=_attention))

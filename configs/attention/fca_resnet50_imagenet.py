@@ -1,8 +1,11 @@
-"""FcaNet-50 on ImageNet, no row of LMA's table; its recipe.
+"""FcaNet-50 on ImageNet.
 
     python tools/train.py configs/attention/fca_resnet50_imagenet.py
 
-The recipe of resnet18_imagenet.py. Not trained yet.
+Source: ours, another network under the recipe of LMA's ImageNet rows.
+Reproduces: no published number.
+
+The recipe of resnet18_imagenet.py.
 """
 
 _base_ = './resnet50_imagenet.py'
@@ -10,10 +13,10 @@ _base_ = './resnet50_imagenet.py'
 model = dict(
     backbone=dict(
         attention=[
-            dict(type='FrequencyChannelAttention', grid=56),
-            dict(type='FrequencyChannelAttention', grid=28),
-            dict(type='FrequencyChannelAttention', grid=14),
-            dict(type='FrequencyChannelAttention', grid=7),
+            dict(type='mdvision.FrequencyChannelAttention', grid=56),
+            dict(type='mdvision.FrequencyChannelAttention', grid=28),
+            dict(type='mdvision.FrequencyChannelAttention', grid=14),
+            dict(type='mdvision.FrequencyChannelAttention', grid=7),
         ]
     )
 )

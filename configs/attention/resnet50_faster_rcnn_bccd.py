@@ -2,11 +2,12 @@
 
     python tools/train.py configs/attention/resnet50_faster_rcnn_bccd.py
 
+Source: ours, on Shenggan/BCCD_Dataset.
+Reproduces: no published number.
+
 As ../emanet/faster_rcnn_bccd.py in everything but the backbone. Both, over the same seeds:
 
     python tools/compare.py configs/attention/resnet50_faster_rcnn_bccd.py configs/emanet/faster_rcnn_bccd.py
-
-Not trained yet.
 """
 
 _base_ = '../emanet/faster_rcnn_bccd.py'

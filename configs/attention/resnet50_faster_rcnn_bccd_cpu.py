@@ -2,8 +2,11 @@
 
     python tools/train.py configs/attention/resnet50_faster_rcnn_bccd_cpu.py
 
-As ../emanet/faster_rcnn_bccd_cpu.py in everything but the backbone, which has the same blocks and width. What
-both reached: docs/comparisons/bccd.md.
+Source: ours, on Shenggan/BCCD_Dataset.
+Reproduces: no published number.
+
+As ../emanet/faster_rcnn_bccd_cpu.py in everything but the backbone, which has the same blocks and
+width. docs/comparisons/bccd.md compares the two.
 """
 
 _base_ = '../emanet/faster_rcnn_bccd_cpu.py'

@@ -2,9 +2,11 @@
 
     python tools/train.py configs/dems_vit/dems_vit_small_corrected_cifar10.py
 
+Source: DEMS-ViT (visresearch/dems), as its text means and its code does not.
+Reproduces: no published number.
+
 The probability of the colour augmentation falls in half a cosine from 0.8 to 0. In the authors' code it
-stays where it starts, as in dems_vit_small_cifar10.py, which is the published training. Not trained yet,
-time not measured.
+stays where it starts, as in dems_vit_small_cifar10.py, which is the published training.
 """
 
 _base_ = './dems_vit_small_cifar10.py'

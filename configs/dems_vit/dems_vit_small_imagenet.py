@@ -2,10 +2,13 @@
 
     python tools/train.py configs/dems_vit/dems_vit_small_imagenet.py
 
+Source: ours, after DEMS-ViT (visresearch/dems).
+Reproduces: no published number.
+
 Our choice, nothing is published: the recipe of the small data sets at 256 x 256 pixels, patches of 16,
 for 300 epochs in place of 800.
 
-On a GPU add --amp for the authors' mixed precision (fp16). Not trained yet, time not measured.
+On a GPU add --amp for the authors' mixed precision (fp16).
 """
 
 _base_ = [

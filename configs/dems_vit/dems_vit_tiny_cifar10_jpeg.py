@@ -2,9 +2,12 @@
 
     python tools/train.py configs/dems_vit/dems_vit_tiny_cifar10_jpeg.py
 
+Source: ours, dems_vit_tiny_cifar10.py on other images.
+Reproduces: no published number.
+
 The recipe of dems_vit_tiny_cifar10.py. Nothing is published for these images.
 
-On a GPU add --amp for the authors' mixed precision (fp16). Not trained yet, time not measured.
+On a GPU add --amp for the authors' mixed precision (fp16).
 """
 
 _base_ = [

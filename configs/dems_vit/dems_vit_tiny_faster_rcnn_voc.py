@@ -2,9 +2,10 @@
 
     python tools/train.py configs/dems_vit/dems_vit_tiny_faster_rcnn_voc.py
 
-Its four patch sizes are the four maps, with attention in windows of regions.
-From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
-Not trained yet.
+Source: ours, MMDetection's Faster R-CNN with FPN and its 1x schedule.
+Reproduces: no published number.
+
+Its four patch sizes are the four feature maps, with attention in windows of regions.
 """
 
 _base_ = '../_base_/detectors/faster_rcnn_voc.py'

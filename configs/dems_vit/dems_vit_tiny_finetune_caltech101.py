@@ -1,9 +1,12 @@
-"""DEMS-ViT-Ti on Caltech-101, 100 epochs after dems_vit_tiny_caltech101.py; no number is published.
+"""DEMS-ViT-Ti on Caltech-101, 100 epochs after dems_vit_tiny_caltech101.py.
 
     python tools/train.py configs/dems_vit/dems_vit_tiny_finetune_caltech101.py
 
+Source: DEMS-ViT (visresearch/dems), its recipe of fine-tuning; the table has CIFAR only.
+Reproduces: no published number.
+
 It starts from the last checkpoint of that training; from another one with --cfg-options load_from=FILE.
-On a GPU add --amp for the authors' mixed precision (fp16). Not trained yet, time not measured.
+On a GPU add --amp for the authors' mixed precision (fp16).
 """
 
 _base_ = [

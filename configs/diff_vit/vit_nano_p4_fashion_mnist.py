@@ -1,9 +1,12 @@
-"""The plain nano ViT of NanoDiffVision's current FashionMNIST table: 81,546 parameters, 83.14 % published.
+"""The plain nano ViT of NanoDiffVision's current FashionMNIST table: 81,546 parameters.
 
     python tools/train.py configs/diff_vit/vit_nano_p4_fashion_mnist.py
 
+Source: NanoDiffVision (eithannak29/NanoDiffVision), current table of FashionMNIST.
+Reproduces: 83.14 % test accuracy, of the weights of the last epoch.
+
 Patches of 4 pixels, width 64, 2 heads, batch 256, 30 epochs; the rest is that of
-vit_nano_fashion_mnist.py. About 30 minutes on two CPU cores.
+vit_nano_fashion_mnist.py.
 """
 
 _base_ = './vit_nano_fashion_mnist.py'

@@ -1,9 +1,11 @@
-"""The plain nano ViT of NanoDiffVision's current MNIST table: 81,546 parameters, 91.70 % published.
+"""The plain nano ViT of NanoDiffVision's current MNIST table: 81,546 parameters.
 
     python tools/train.py configs/diff_vit/vit_nano_p4_mnist.py
 
+Source: NanoDiffVision (eithannak29/NanoDiffVision), current table of MNIST.
+Reproduces: 91.70 % test accuracy, of the weights of the last epoch.
+
 Patches of 4 pixels, width 64, 2 heads, batch 256, 10 epochs; the rest is that of vit_nano_mnist.py.
-About 10 minutes on two CPU cores.
 """
 
 _base_ = './vit_nano_mnist.py'

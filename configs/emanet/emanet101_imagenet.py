@@ -1,8 +1,9 @@
-"""EMANet-101 on ImageNet, as emanet50_imagenet.py. No number is published.
+"""EMANet-101 on ImageNet, as emanet50_imagenet.py.
 
     python tools/train.py configs/emanet/emanet101_imagenet.py
 
-Not trained yet.
+Source: EMANet (Xsmile-love/pytorch-emanet-master), its code; the recipe is ours.
+Reproduces: no published number.
 """
 
 _base_ = './emanet50_imagenet.py'

@@ -2,8 +2,11 @@
 
     python tools/train.py configs/emanet/emanet50_cifar10_jpeg.py
 
+Source: ours, emanet50_cifar10.py on other images.
+Reproduces: no published number.
+
 JPEG loses a little of the pixels, so accuracies are not those of emanet50_cifar10.py, of which only the
-data set differs. Not trained yet.
+data set differs.
 """
 
 _base_ = './emanet50_cifar10.py'

@@ -2,16 +2,23 @@
 
     python tools/train.py configs/emanet/faster_rcnn_bccd.py
 
-BCCD (Shenggan/BCCD_Dataset, MIT) is a folder in VOC format with three classes of its own, which is
-all that a data set of yours needs: set data_root and classes below, and num_classes follows.
+Source: ours, on Shenggan/BCCD_Dataset.
+Reproduces: no published number.
+
+BCCD (Shenggan/BCCD_Dataset, MIT) is a folder in VOC format with three classes of its own, which is all
+that a data set of yours needs: set data_root and classes below, and num_classes follows.
 
     data/bccd/{Annotations,ImageSets/Main/{train,val}.txt,JPEGImages}
 
 205 training and 87 validation images of 640 x 480. Schedule for one GPU: 60 epochs in batches of 4
-(3,120 iterations), from scratch. For a CPU there is faster_rcnn_bccd_cpu.py. Not trained to its end yet.
+(3,120 iterations), from scratch. For a CPU there is faster_rcnn_bccd_cpu.py.
 """
 
-_base_ = ['../_base_/models/faster_rcnn_fpn.py', '../_base_/detection_runtime.py']
+_base_ = [
+    '../_base_/models/faster_rcnn_fpn.py',
+    '../_base_/datasets/detection_pipelines.py',
+    '../_base_/detection_runtime.py',
+]
 
 # --- what you change for your own data ---------------------------------------------------------
 data_root = 'data/bccd'
@@ -41,9 +48,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=image_scale, keep_ratio=True),
-    # After Resize, so that the ground truth stays in coordinates of the original image.
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+    *_base_.boxes_after_resize,
 ]
 dataset = dict(type='mdvision.VOCDataset', data_root=data_root, metainfo=dict(classes=classes))
 

@@ -2,24 +2,26 @@
 
     python tools/train.py configs/emanet/faster_rcnn_c4_voc.py
 
+Source: EMANet (Xsmile-love/pytorch-emanet-master), table of PASCAL VOC 2007.
+Reproduces: AP 53.9 / AP50 84.8 / AP75 59, the split is not stated.
+
 Stages 1-3 are the extractor (stride 16), the region proposals look at its 1024 channels, 14x14 max
-pooling cuts out the regions, and stage 4 runs on each of them. As the authors: anchors (base 16,
-scales 8, 16, 32, width/height 0.5, 1, 2), softmax objectness, 12,000 / 600 proposals in training and
-3,000 / 300 in testing with NMS 0.7, 128 regions an image, smooth L1 with beta 1, pixels / 255
-without mean and deviation, Adam
-at 1e-4, prediction at score 0.02 and NMS 0.5. A detector checkpoint of theirs becomes one of ours
-with the converter 'emanet50_c4_detector'.
+pooling cuts out the regions, and stage 4 runs on each of them. As the authors: anchors (base 16, scales
+8, 16, 32, width/height 0.5, 1, 2), softmax objectness, 12,000 / 600 proposals in training and 3,000 /
+300 in testing with NMS 0.7, 128 regions per image, smooth L1 with beta 1, pixels / 255 without mean and
+standard deviation, Adam at 1e-4, prediction at score 0.02 and NMS 0.5. A detector checkpoint of theirs
+becomes one of ours with the converter 'emanet50_c4_detector'.
 
-What differs, since mmdet's own parts do the work: images keep their shape and are padded at the
-right and bottom (in training to 600 x 600, else to the largest of the batch); the colour
-augmentation is mmdet's; the sampler does not repeat proposals to reach 600; the backbone and its
-batch norm are trained from the start (the authors freeze the backbone for 50 epochs and keep batch
-norm in evaluation mode, which only makes sense from the VOC-trained weights they start with: then
-set norm_eval=True); the data is the official split. docs/deviations.md has the list.
+What differs, since mmdet's own parts do the work: images keep their shape and are padded at the right
+and bottom (in training to 600 x 600, else to the largest of the batch); the colour augmentation is
+mmdet's; the sampler does not repeat proposals to reach 600; the backbone and its batch norm are trained
+from the start (the authors freeze the backbone for 50 epochs and keep batch norm in evaluation mode,
+which only makes sense from the VOC-trained weights they start with: then set norm_eval=True); the data
+is the official split. docs/deviations.md has the list.
 
-The paper reports AP 53.9 / AP50 84.8 / AP75 59.0 with 26.13 M parameters, which the groups of the
-CIFAR variant give with a 3x3 stem: stem='cifar_pool', groups='cifar'. The authors' committed files
-give 25.01 M with the stem and groups used here. Not trained yet.
+The paper reports AP 53.9 / AP50 84.8 / AP75 59.0 with 26.13 M parameters, which the groups of the CIFAR
+variant give with a 3x3 stem: stem='cifar_pool', groups='cifar'. The authors' committed files give 25.01
+M with the stem and groups used here.
 """
 
 _base_ = [
@@ -131,8 +133,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(600, 600), keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+    *_base_.boxes_after_resize,
 ]
 train_dataloader = dict(
     dataset=dict(
@@ -141,7 +142,7 @@ train_dataloader = dict(
                 type='mdvision.VOCDataset',
                 data_root=f'data/VOCdevkit/{year}',
                 ann_file='ImageSets/Main/trainval.txt',
-                metainfo={{_base_.metainfo}},
+                metainfo=_base_.metainfo,
                 pipeline=train_pipeline,
             )
             for year in ('VOC2007', 'VOC2012')

@@ -1,9 +1,16 @@
 """The demo: a narrow, shallow EMANet Faster R-CNN on a generated data set in VOC format.
 
-python tools/train.py configs/emanet/faster_rcnn_minivoc.py
+    python tools/train.py configs/emanet/faster_rcnn_minivoc.py
+
+Source: ours.
+Reproduces: no published number.
 """
 
-_base_ = ['../_base_/models/faster_rcnn_fpn.py', '../_base_/detection_runtime.py']
+_base_ = [
+    '../_base_/models/faster_rcnn_fpn.py',
+    '../_base_/datasets/detection_pipelines.py',
+    '../_base_/detection_runtime.py',
+]
 
 classes = ('circle', 'cross', 'triangle')
 
@@ -62,8 +69,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(160, 120), keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+    *_base_.boxes_after_resize,
 ]
 
 dataset = dict(

@@ -2,8 +2,8 @@
 
     python tools/train.py configs/emanet/retinanet_voc.py
 
-From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
-Not trained yet.
+Source: ours, MMDetection's RetinaNet with its 1x schedule.
+Reproduces: no published number.
 """
 
 _base_ = '../_base_/detectors/retinanet_voc.py'

@@ -1,38 +1,39 @@
-"""ResNet-18 on pictures of your own, in a folder for each class, from scratch.
+"""ResNet-18 on images of your own, one folder per class, from scratch.
 
     python tools/train.py configs/image_folder/resnet18.py --cfg-options data_root=/my/pictures
+
+Source: ours.
+Reproduces: no published number.
 
     /my/pictures/train/cat/*.jpg  train/dog/*.jpg
                  val/cat/*.jpg    val/dog/*.jpg
 
-data_root, which defaults to data/pictures, is all that is needed: the classes are the folders of
-train, in order of their names, and the number of logits is theirs. The config that a run leaves in its
-work dir has both in it.
+data_root, which defaults to data/pictures, is all that is needed: the classes are the folders of train,
+in order of their names, and the number of logits is theirs. The config that a run leaves in its work
+dir has both in it.
 
 SGD at 0.0125 for a batch of 32, which it follows (auto_scale_lr), one epoch of warm-up, a cosine to 0
-over 50 epochs. Another attention: --cfg-options model.backbone.attention="{'type': 'SqueezeExcite'}".
+over 50 epochs.
 
-For pictures as small as CIFAR's, all of these: the stem that does not make them smaller still, crops of 32
-pixels in training, and in validation the middle 32 of 36.
+Another attention: --cfg-options model.backbone.attention="{'type': 'mdvision.SqueezeExcite'}".
+
+For images as small as CIFAR's, all of these: the stem that does not make them smaller still, crops of
+32 pixels in training, and in validation the middle 32 of 36.
 
     --cfg-options model.backbone.stem=cifar train_dataloader.dataset.pipeline.1.scale=32
         val_dataloader.dataset.pipeline.1.scale=36 val_dataloader.dataset.pipeline.2.crop_size=32
         test_dataloader.dataset.pipeline.1.scale=36 test_dataloader.dataset.pipeline.2.crop_size=32
 """
 
-_base_ = ['../_base_/datasets/image_folder.py', '../_base_/classification_runtime.py']
+_base_ = [
+    '../_base_/models/linear_classifier.py',
+    '../_base_/datasets/image_folder.py',
+    '../_base_/classification_runtime.py',
+]
 
 model = dict(
-    type='ImageClassifier',
     backbone=dict(type='mdvision.AttentionResNet', depth=18, stem='imagenet'),
-    neck=dict(type='mdvision.GlobalPool'),
-    head=dict(
-        type='LinearClsHead',
-        in_channels=512,
-        num_classes=None,  # as many as there are folders in train
-        loss=dict(type='CrossEntropyLoss'),
-        init_cfg=None,  # PyTorch's own
-    ),
+    head=dict(in_channels=512, num_classes=None),  # as many as there are folders in train
 )
 data_preprocessor = dict(num_classes=None)
 

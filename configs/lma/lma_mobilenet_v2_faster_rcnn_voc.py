@@ -2,8 +2,8 @@
 
     python tools/train.py configs/lma/lma_mobilenet_v2_faster_rcnn_voc.py
 
-From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
-Not trained yet.
+Source: ours, MMDetection's Faster R-CNN with FPN and its 1x schedule.
+Reproduces: no published number.
 """
 
 _base_ = '../_base_/detectors/faster_rcnn_voc.py'
@@ -12,7 +12,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mdvision.AttentionMobileNetV2',
-        attention=dict(type='LightweightMixedDomainAttention'),
+        attention=dict(type='mdvision.LightweightMixedDomainAttention'),
         out_indices=(1, 2, 4, 6),
     )
 )

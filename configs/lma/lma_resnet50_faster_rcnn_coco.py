@@ -2,8 +2,8 @@
 
     python tools/train.py configs/lma/lma_resnet50_faster_rcnn_coco.py
 
-From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
-Not trained yet.
+Source: ours, MMDetection's Faster R-CNN with FPN and its 1x schedule.
+Reproduces: no published number.
 """
 
 _base_ = '../_base_/detectors/faster_rcnn_coco.py'
@@ -14,7 +14,7 @@ model = dict(
         type='mdvision.AttentionResNet',
         depth=50,
         stem='imagenet',
-        attention=dict(type='LightweightMixedDomainAttention'),
+        attention=dict(type='mdvision.LightweightMixedDomainAttention'),
         out_indices=(0, 1, 2, 3),
     )
 )

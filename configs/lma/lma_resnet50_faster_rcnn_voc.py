@@ -2,10 +2,10 @@
 
     python tools/train.py configs/lma/lma_resnet50_faster_rcnn_voc.py
 
-From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
-Not trained yet.
+Source: ours, MMDetection's Faster R-CNN with FPN and its 1x schedule.
+Reproduces: no published number.
 """
 
 _base_ = '../attention/resnet50_faster_rcnn_voc.py'
 
-model = dict(backbone=dict(attention=dict(type='LightweightMixedDomainAttention')))
+model = dict(backbone=dict(attention=dict(type='mdvision.LightweightMixedDomainAttention')))

@@ -2,8 +2,8 @@
 
     python tools/train.py configs/lma/lma_resnet50_retinanet_voc.py
 
-From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
-Not trained yet.
+Source: ours, MMDetection's RetinaNet with its 1x schedule.
+Reproduces: no published number.
 """
 
 _base_ = '../_base_/detectors/retinanet_voc.py'
@@ -14,7 +14,7 @@ model = dict(
         type='mdvision.AttentionResNet',
         depth=50,
         stem='imagenet',
-        attention=dict(type='LightweightMixedDomainAttention'),
+        attention=dict(type='mdvision.LightweightMixedDomainAttention'),
         out_indices=(0, 1, 2, 3),
     )
 )

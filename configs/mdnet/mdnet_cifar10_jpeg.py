@@ -2,7 +2,10 @@
 
     python tools/train.py configs/mdnet/mdnet_cifar10_jpeg.py
 
-Only the data set differs; accuracies are not those of CIFAR-10. Not trained yet.
+Source: ours, mdnet_cifar10.py on other images.
+Reproduces: no published number.
+
+Only the data set differs; accuracies are not those of CIFAR-10.
 """
 
 _base_ = './mdnet_cifar10.py'

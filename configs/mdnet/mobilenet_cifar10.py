@@ -1,9 +1,11 @@
-"""MobileNet for small images on CIFAR-10: 3,223,178 parameters. No number is published.
+"""MobileNet for small images on CIFAR-10: 3,223,178 parameters.
 
     python tools/train.py configs/mdnet/mobilenet_cifar10.py
 
-This is the other baseline in MDNet's code. The recipe, for CIFAR-10 our choice, of mdnet_cifar10.py.
-Not trained yet.
+Source: MDNet (Gaojinghan1/MDNET), a baseline in its code.
+Reproduces: no published number.
+
+The recipe, for CIFAR-10 our choice, of mdnet_cifar10.py.
 """
 
 _base_ = './mdnet_cifar10.py'

@@ -1,8 +1,11 @@
-"""MobileNet for small images on CIFAR-100: 3,315,428 parameters. No number is published.
+"""MobileNet for small images on CIFAR-100: 3,315,428 parameters.
 
     python tools/train.py configs/mdnet/mobilenet_cifar100.py
 
-This is the other baseline in MDNet's code. The recipe of mdnet_cifar100.py. Not trained yet.
+Source: MDNet (Gaojinghan1/MDNET), a baseline in its code.
+Reproduces: no published number.
+
+The recipe of mdnet_cifar100.py.
 """
 
 _base_ = './mdnet_cifar100.py'

@@ -2,8 +2,8 @@
 
     python tools/train.py configs/mdnet/mobilenet_faster_rcnn_voc.py
 
-From scratch; --backbone-from CHECKPOINT starts it with a classifier of ours.
-Not trained yet.
+Source: ours, MMDetection's Faster R-CNN with FPN and its 1x schedule.
+Reproduces: no published number.
 """
 
 _base_ = '../_base_/detectors/faster_rcnn_voc.py'

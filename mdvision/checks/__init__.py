@@ -1,1 +1,1 @@
-"""Checks before training, and quick trials: data, model, run, memory, a miniature run."""
+"""What can be known before a training, or tried in a minute: data, model, run, memory, a miniature run."""

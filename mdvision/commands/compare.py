@@ -1,7 +1,7 @@
 """Train several variants with the same seeds and report the statistically distinguishable differences.
 
 python tools/compare.py configs/a.py configs/b.py --seeds 3
-python tools/compare.py configs/a.py --vary model.backbone.attention "dict(type='CBAM')" None --budget 30m
+python tools/compare.py configs/a.py --vary model.backbone.attention "dict(type='mdvision.CBAM')" None
 
 Finished runs are kept: running the same command again resumes where it stopped.
 """

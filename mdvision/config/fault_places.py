@@ -128,5 +128,5 @@ def _plugin_hint(error: Exception, frames: list[FrameType]) -> str:
     return (
         "This backbone takes plugins only in bottleneck blocks (ResNet-50 and deeper). mdvision's ResNet "
         "supports attention in both: backbone=dict(_delete_=True, type='mdvision.AttentionResNet', depth=18, "
-        "attention=dict(type='CBAM'), out_indices=(0, 1, 2, 3)); see docs/add_an_attention.md."
+        "attention=dict(type='mdvision.CBAM'), out_indices=(0, 1, 2, 3)); see docs/add_an_attention.md."
     )

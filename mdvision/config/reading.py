@@ -10,6 +10,7 @@ import mmengine
 import yaml
 from mmengine.config import Config
 
+from mdvision.console import say
 from mdvision.errors import UserError, did_you_mean
 from mdvision.findings import Finding, report
 from mdvision.text import shortlist
@@ -40,6 +41,11 @@ _NOW_CALLED = dict(
     seed='randomness.seed',
     total_epochs='train_cfg.max_epochs',
 )
+# Former names of configs in published commands, from the project root, and the present ones.
+_FORMER_NAMES = {
+    f'configs/mdnet/{former}.py': 'configs/mdnet/mobilenet_v2_cifar_faster_rcnn_voc.py'
+    for former in ('mobilenet_v2_faster_rcnn_voc', 'cifar_mobilenet_v2_faster_rcnn_voc')
+}
 # How close a name must be to a section's to count as a misspelling of it; no stock config has such a name.
 _NEAR = 0.75
 # They resemble train_pipeline and test_pipeline, which are names of helper variables.
@@ -64,13 +70,13 @@ class ConfigFile:
 
 
 def load_config(path: str) -> Config:
-    """Read a config file.
+    """Read a config file; if it was renamed, the file under its present name.
 
     Raises:
         UserError: the file or one of its bases is missing, is not a config or cannot be run; bases are
             circular; a name is close to that of a section; or a section has the wrong kind.
     """
-    file = Path(path)
+    file = _present_name(Path(path))
     if not file.is_file():
         known = sorted(p.as_posix() for p in Path('configs').rglob('*.py') if '_base_' not in p.parts)
         hint = did_you_mean(str(file), known)
@@ -83,8 +89,18 @@ def load_config(path: str) -> Config:
         cfg = Config.fromfile(file)
     except Exception as error:
         raise UserError(f'{_place(error, files)} cannot be read as a config: {_reason(error)}') from error
-    report([*find_unread_names(files), *check_values(cfg, path)])
+    report([*find_unread_names(files), *check_values(cfg, str(file))])
     return cfg
+
+
+def _present_name(file: Path) -> Path:
+    """Return the file, or the present one of a config that was renamed."""
+    for former, name in _FORMER_NAMES.items():
+        now = file.with_name(Path(name).name)
+        if file.as_posix().endswith(former) and not file.is_file() and now.is_file():
+            say(f'{file} is now called {now}.')
+            return now
+    return file
 
 
 def read_files(file: Path) -> list[ConfigFile]:

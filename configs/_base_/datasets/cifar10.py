@@ -6,6 +6,8 @@ from cifar-10-python.tar.gz of the CIFAR page of Alex Krizhevsky, University of 
 data/cifar10. For a validation split of 5,000 training images see mnist.py (holdout).
 """
 
+_base_ = './smoothed_loss.py'
+
 data_preprocessor = dict(
     num_classes=10,
     mean=[0.4914 * 255, 0.4822 * 255, 0.4465 * 255],
@@ -48,7 +50,8 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = [dict(type='Accuracy', topk=(1,)), dict(type='mdvision.ClassificationLoss')]
+accuracy = dict(type='Accuracy', topk=(1,))
+val_evaluator = [accuracy, dict(type='mdvision.ClassificationLoss')]
 test_evaluator = val_evaluator
 val_cfg = dict()
 test_cfg = dict()

@@ -17,5 +17,6 @@ _files = dict(type='mdvision.CIFAR100', data_root='data/cifar100')
 train_dataloader = dict(dataset=_files)
 val_dataloader = dict(dataset=_files)
 test_dataloader = val_dataloader
-val_evaluator = [dict(type='Accuracy', topk=(1, 5)), dict(type='mdvision.ClassificationLoss')]
+accuracy = dict(type='Accuracy', topk=(1, 5))
+val_evaluator = [accuracy, dict(type='mdvision.ClassificationLoss')]
 test_evaluator = val_evaluator

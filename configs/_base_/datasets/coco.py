@@ -3,6 +3,8 @@
 #   data/coco/{annotations/instances_train2017.json,annotations/instances_val2017.json,train2017,val2017}
 #
 # from https://cocodataset.org (2017 train and val images, train/val annotations).
+_base_ = './detection_pipelines.py'
+
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
@@ -13,9 +15,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(1333, 800), keep_ratio=True),
-    # After Resize, so that the ground truth stays in coordinates of the original image.
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+    *_base_.boxes_after_resize,
 ]
 train_dataloader = dict(
     batch_size=2,

@@ -14,5 +14,6 @@ _files = dict(type='mdvision.ImageFolder', data_root='data/pictures')
 train_dataloader = dict(batch_size=32, dataset=_files)
 val_dataloader = dict(batch_size=32, dataset=_files)
 test_dataloader = val_dataloader
-val_evaluator = [dict(type='Accuracy', topk=(1,)), dict(type='mdvision.ClassificationLoss')]
+accuracy = dict(type='Accuracy', topk=(1,))
+val_evaluator = [accuracy, dict(type='mdvision.ClassificationLoss')]
 test_evaluator = val_evaluator

@@ -6,6 +6,8 @@
 from image-net.org, after registration. The labels of its test set are not public: test means val.
 """
 
+_base_ = './smoothed_loss.py'
+
 data_preprocessor = dict(
     num_classes=1000,
     mean=[0.485 * 255, 0.456 * 255, 0.406 * 255],
@@ -54,7 +56,8 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = [dict(type='Accuracy', topk=(1, 5)), dict(type='mdvision.ClassificationLoss')]
+accuracy = dict(type='Accuracy', topk=(1, 5))
+val_evaluator = [accuracy, dict(type='mdvision.ClassificationLoss')]
 test_evaluator = val_evaluator
 val_cfg = dict()
 test_cfg = dict()

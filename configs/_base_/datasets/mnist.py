@@ -8,6 +8,8 @@ training images: dataset=dict(split='train', holdout=5000) in training, dict(spl
 in validation. dict(as_rgb=True) gives three equal channels; data_preprocessor needs three means then.
 """
 
+_base_ = './smoothed_loss.py'
+
 data_preprocessor = dict(num_classes=10, mean=[0.1307 * 255], std=[0.3081 * 255], to_rgb=False)
 
 train_pipeline = [dict(type='PackInputs')]
@@ -41,7 +43,8 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = [dict(type='Accuracy', topk=(1,)), dict(type='mdvision.ClassificationLoss')]
+accuracy = dict(type='Accuracy', topk=(1,))
+val_evaluator = [accuracy, dict(type='mdvision.ClassificationLoss')]
 test_evaluator = val_evaluator
 val_cfg = dict()
 test_cfg = dict()

@@ -4,6 +4,8 @@
 #   data/VOCdevkit/VOC2012/{Annotations,ImageSets/Main,JPEGImages}
 #
 # from http://host.robots.ox.ac.uk/pascal/VOC (VOC2007 trainval and test, VOC2012 trainval).
+_base_ = './detection_pipelines.py'
+
 classes = (
     'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
     'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train',
@@ -21,9 +23,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(1000, 600), keep_ratio=True),
-    # After Resize, so that the ground truth stays in coordinates of the original image.
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+    *_base_.boxes_after_resize,
 ]
 
 train_dataloader = dict(

@@ -11,6 +11,5 @@ train_dataloader = dict(batch_size=256, dataset=dict(pipeline=_base_.resized))
 val_dataloader = dict(dataset=dict(pipeline=_base_.resized))
 test_dataloader = val_dataloader
 
-# With the smoothing of the training loss, so that the two can be compared.
-val_evaluator = [_base_.val_evaluator[0], dict(type='mdvision.ClassificationLoss', label_smoothing=0.1)]
+val_evaluator = [_base_.accuracy, _base_.smoothed_loss]
 test_evaluator = val_evaluator
