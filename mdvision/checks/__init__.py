@@ -1,1 +1,1 @@
-"""What can be known before a training, or tried in a minute: data, model, run, memory, a miniature run."""
+"""Checks before training, and quick trials: data, model, run, memory, a miniature run."""

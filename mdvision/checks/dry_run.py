@@ -1,4 +1,4 @@
-"""A whole training in little: what would fail after hours fails in the first minute."""
+"""A miniature training run: what would fail after hours fails in the first minute."""
 
 import copy
 import tempfile
@@ -27,25 +27,25 @@ __all__ = ['TrialRunner', 'dry_run', 'shortened']
 
 
 def dry_run(cfg: Config, min_match: float, check: Callable[[Runner], None]) -> None:
-    """Two iterations, a validation batch, a checkpoint, and one iteration more that goes on from it.
+    """Run two iterations, a validation batch, a checkpoint, and one iteration resumed from it.
 
-    All of it in a temporary folder: the work dir is not touched. The data sets are built whole, so
-    that everything that is checked when they are built is checked.
+    Everything happens in a temporary folder; the work directory is not touched. The data sets are built
+    completely, so that all of their checks run.
 
     Args:
-        cfg: the config of the training, with everything that the command line says; left as it is.
-        min_match: how much of a checkpoint that the training starts from must fit.
-        check: called with the runner before the training.
+        cfg: the config of the run, with everything from the command line; not changed.
+        min_match: how much of a checkpoint to start from must match.
+        check: called with the runner before training.
 
     Raises:
-        UserError: what is wrong, and in which part it showed; other errors come as they are.
+        UserError: what is wrong, and in which part it occurred; other errors pass through unchanged.
     """
     with tempfile.TemporaryDirectory(prefix='mdvision_dry_run_', ignore_cleanup_errors=True) as own:
         shared = [own]
         broadcast_object_list(shared)
-        # Another machine does not see the folder of the main process, and uses its own.
+        # Another machine does not see the main process's folder, and uses its own.
         folder = Path(shared[0] if Path(shared[0]).is_dir() else own)
-        part = 'two iterations, a batch of the validation, a checkpoint'
+        part = 'two iterations, a validation batch, a checkpoint'
         try:
             runner = _build(shortened(cfg, folder, batches=2, until=1), part)
             runner.min_match = min_match
@@ -54,7 +54,7 @@ def dry_run(cfg: Config, min_match: float, check: Callable[[Runner], None]) -> N
             checkpoint = _written_by_the_main_process(folder)
             if checkpoint is None:
                 raise UserError('no checkpoint was written. Is there a CheckpointHook in default_hooks?')
-            part = f'one iteration more, from {checkpoint.name}'
+            part = f'one more iteration, from {checkpoint.name}'
             short = shortened(cfg, folder, batches=1, until=2)
             short.load_from, short.resume = str(checkpoint), True
             runner = _build(short, part)
@@ -65,11 +65,11 @@ def dry_run(cfg: Config, min_match: float, check: Callable[[Runner], None]) -> N
         memory = f', {torch.cuda.max_memory_allocated() // 2**20:,} MiB' if torch.cuda.is_available() else ''
         say(f'dry run passed: three iterations, two validations, a resumption; the last iteration took '
             f'{seconds:.2f} s{memory}')  # fmt: skip
-        barrier()  # the folder is that of the main process
+        barrier()  # the folder belongs to the main process
 
 
 def _written_by_the_main_process(folder: Path) -> Path | None:
-    """The checkpoint to go on from, in ``folder`` of each machine; None where there is none."""
+    """Return the checkpoint to resume from, in ``folder`` on each machine; None if there is none."""
     written = find_resumable(folder) if is_main_process() else None
     name = [written and written.name]
     broadcast_object_list(name)
@@ -91,13 +91,13 @@ def _build(cfg: Config, part: str) -> Runner:
 
 
 def shortened(cfg: Config, folder: Path, batches: int, until: int) -> Config:
-    """The config of a run of few iterations, with the same parts.
+    """Return the config of a run of few iterations, with the same parts.
 
     Args:
-        cfg: left as it is.
-        folder: of the run.
-        batches: of an epoch.
-        until: epochs; in a training that counts iterations, the end of this part.
+        cfg: not changed.
+        folder: the run's folder.
+        batches: number of batches per epoch.
+        until: number of epochs; in a run that counts iterations, the end of this part.
     """
     cfg = copy.deepcopy(cfg)
     cfg.work_dir, cfg.experiment_name = str(folder), f'{folder.name}_{until}'
@@ -116,20 +116,20 @@ def shortened(cfg: Config, folder: Path, batches: int, until: int) -> Config:
     hooks.checkpoint = {**dict(hooks.get('checkpoint') or dict(type='CheckpointHook')), 'interval': interval}
     hooks.checkpoint.pop('save_begin', None)
     hooks.logger = {**dict(hooks.get('logger') or dict(type='LoggerHook')), 'interval': 1}
-    # No charts, least of all on somebody's server.
+    # No charts, least of all on someone's server.
     if cfg.get('visualizer'):
         cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
     return cfg
 
 
 class TrialRunner(Runner):
-    """A runner of which several are built from one config: each data set is built and checked once."""
+    """A runner that can be built several times from one config: each data set is built and checked once."""
 
     data_sets: ClassVar[dict[str, Dataset]] = {}
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
-        """The loader of the first batches; mmengine's ``num_batch_per_epoch`` fails on a smaller data set."""
+        """Return a loader of the first batches; ``num_batch_per_epoch`` fails on a smaller data set."""
         if isinstance(dataloader, dict) and 'num_batch_per_epoch' in dataloader:
             dataloader = dict(dataloader)
             batches, dataset = dataloader.pop('num_batch_per_epoch'), _build_once(dataloader['dataset'])

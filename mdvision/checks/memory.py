@@ -1,4 +1,4 @@
-"""The memory that a training step wants, counted without computing, against what there is."""
+"""Compare the memory of a training step, counted without computing, with the available memory."""
 
 import os
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ __all__ = ['check_memory']
 
 
 def check_memory(config: str, overrides: Sequence[str], cfg: Config) -> list[Finding]:
-    """An estimate of one training step of the whole batch; a note where the model cannot be counted.
+    """Estimate one training step of the whole batch; return a note if the model cannot be counted.
 
-    What is counted is in :func:`mdvision.complexity.training_memory.training_bytes`, for images of the size
-    of the test pipeline; activations grow with the batch. The state of the optimizer, the workspaces of
-    kernels and the data workers come on top.
+    See :func:`mdvision.complexity.training_memory.training_bytes` for what is included, with images of the
+    size of the test pipeline; activations grow with the batch. Optimizer state, kernel workspaces and data
+    workers come on top.
     """
     from mdvision.complexity.report import report_on_config
 
@@ -39,10 +39,10 @@ def check_memory(config: str, overrides: Sequence[str], cfg: Config) -> list[Fin
     else:
         there, place = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'), 'this machine'
     text = (
-        f'a step of {batch} images wants about {readable_size(wanted)}, without the optimizer and kernels; '
+        f'a step of {batch} images needs about {readable_size(wanted)}, without the optimizer and kernels; '
         f'{place} has {readable_size(there)}'
     )
     if wanted <= there:
         return [Finding('note', 'memory', text)]
-    fix = 'lower train_dataloader.batch_size, and sum gradients with optim_wrapper.accumulative_counts'
+    fix = 'lower train_dataloader.batch_size, and accumulate gradients with optim_wrapper.accumulative_counts'
     return [Finding('warning', 'memory', text, fix)]

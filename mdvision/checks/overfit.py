@@ -1,4 +1,4 @@
-"""Overfitting sanity check: a detector trains on eight synthetic images until it has memorized them."""
+"""Overfitting sanity check: train a detector on eight synthetic images until they are memorized."""
 
 import contextlib
 import copy
@@ -33,20 +33,21 @@ LOOK_EVERY = 25  # iterations between evaluations
 
 
 def overfit(cfg: Config, seconds: float, small: bool, lr: float, seed: int) -> tuple[float, int]:
-    """Train on the drawn images until the goal or the end of the time.
+    """Train on the synthetic images until the goal or the time limit is reached.
 
-    The optimiser is AdamW at a constant rate, whatever the config says: its schedule is made for another
-    number of iterations. Images are drawn at the size that the config resizes to, and are not augmented.
+    The optimizer is AdamW with a constant learning rate, whatever the config says: its schedule is made for
+    another number of iterations. Images are generated at the size to which the config resizes, and are not
+    augmented.
 
     Args:
-        cfg: of a detector; not changed.
-        seconds: when to give up.
+        cfg: config of a detector; not changed.
+        seconds: time limit.
         small: see :func:`cut`.
         lr: the learning rate.
-        seed: of weights, sampling and the drawn images.
+        seed: seed of weights, sampling and images.
 
     Returns:
-        voc12/mAP50 on the images, and the iterations trained.
+        voc12/mAP50 on the images, and the number of iterations trained.
     """
     import_host('mmdet')
     init_default_scope('mmdet')
@@ -89,7 +90,7 @@ def _train(model: nn.Module, dataset, seconds: float, lr: float) -> tuple[float,
 
 
 def _batches(samples: list) -> Iterator[list]:
-    """The samples in random order, again and again."""
+    """Yield the samples in random order, endlessly."""
     while True:
         for indices in torch.randperm(len(samples)).split(BATCH):
             yield [samples[index] for index in indices]
@@ -117,7 +118,7 @@ def _drawn(folder: Path, size: tuple[int, int], seed: int):
     pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations', with_bbox=True),
-        dict(type='Resize', scale=size, keep_ratio=True),  # changes nothing, but notes the scale factor
+        dict(type='Resize', scale=size, keep_ratio=True),  # changes nothing, but records the scale factor
         dict(
             type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
         ),

@@ -1,4 +1,4 @@
-"""A built training against its own length, batch, disk and classes, before the first iteration."""
+"""Check a built run before the first iteration: schedule, learning rate, disk space, classes."""
 
 import shutil
 from collections import Counter
@@ -18,14 +18,15 @@ from mdvision.text import shortlist
 
 __all__ = ['check_classes', 'check_run', 'check_schedule', 'checkpoint_bytes', 'readable_size']
 
-# Beyond these a rate is hardly meant: ten times what the recipes of the hosts have at most.
+# A learning rate beyond these is hardly intended: ten times the maximum in the recipes of the upstream
+# libraries.
 _HIGH_RATES = dict(SGD=4.0, Adam=0.02, AdamW=0.05)
-# Numbers that an optimizer keeps for each weight; 2 for one that is not listed.
+# Numbers that an optimizer stores per weight; 2 for an optimizer that is not listed.
 _STATES = dict(SGD=1, Adam=2, AdamW=2, Adagrad=1, RMSprop=1)
 
 
 def check_run(runner: Runner, work_dir: Path) -> list[Finding]:
-    """What is odd about rate, schedule, pipelines, log and checkpoints of a training that is built."""
+    """Find what is odd about learning rate, schedule, pipelines, log and checkpoints of a built run."""
     return [
         *_check_rate(runner),
         *check_schedule(runner.cfg),
@@ -36,7 +37,7 @@ def check_run(runner: Runner, work_dir: Path) -> list[Finding]:
 
 
 def checkpoint_bytes(runner: Runner) -> int:
-    """Size of a checkpoint: weights, buffers, and what the optimizer keeps for each trained weight."""
+    """Return the size of a checkpoint: weights, buffers, and optimizer state of each trained weight."""
     optimizer = (runner.cfg.get('optim_wrapper') or {}).get('optimizer') or {}
     states = _STATES.get(str(optimizer.get('type')), 2)
     if optimizer.get('type') == 'SGD' and not optimizer.get('momentum'):
@@ -55,18 +56,20 @@ def _check_rate(runner: Runner) -> Iterator[Finding]:
     rate, high = optimizer.get('lr'), _HIGH_RATES.get(str(optimizer.get('type')))
     where = 'optim_wrapper.optimizer.lr'
     if rate is not None and high and rate > high:
-        text = f'{rate:g} is more than any recipe of {optimizer["type"]} known to us has ({high:g})'
+        text = f'{rate:g} is more than in any known recipe with {optimizer["type"]} ({high:g})'
         yield Finding('warning', where, text, f'try {high / 10:g} or less')
     if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
         batch = effective_batch_size(cfg, runner.world_size)
-        text = f'the config does not say which batch this rate is for; the batch is {batch}'
+        text = (
+            f'the config does not say for which batch size this learning rate is; the batch size is {batch}'
+        )
         yield Finding('note', where, text, 'add auto_scale_lr = dict(base_batch_size=...)')
     elif line := learning_rate_line(cfg, runner.world_size):
         yield Finding('note', where, line)
 
 
 def check_schedule(cfg: Config) -> Iterator[Finding]:
-    """A schedule that ends before or after the training is most often one that was forgotten."""
+    """Find schedules that end before or after the run: most often, they were forgotten."""
     epochs = cfg.train_cfg.get('max_epochs')
     schedulers = cfg.get('param_scheduler') or []
     for index, scheduler in enumerate(schedulers if isinstance(schedulers, list) else [schedulers]):
@@ -74,14 +77,14 @@ def check_schedule(cfg: Config) -> Iterator[Finding]:
             continue
         if scheduler.get('T_max') is not None:
             end = scheduler.get('end', scheduler.get('begin', 0) + scheduler.T_max)
-            # One that leaves a rate above 0 may be meant to end early.
+            # A schedule that leaves a learning rate above 0 may end early on purpose.
             early = end < epochs and not (scheduler.get('eta_min') or scheduler.get('eta_min_ratio'))
             what, keys = 'cosine schedule', 'T_max and .end'
         else:
             end, early = max(scheduler.get('milestones') or [0]) + 1, False
             what, keys = 'step schedule', 'milestones'
         if end > epochs or early:
-            text = f'the {what} ends after epoch {end}, the training after {epochs}'
+            text = f'the {what} ends after epoch {end}, the run after {epochs}'
             yield Finding('note', f'param_scheduler.{index}.{keys}, train_cfg.max_epochs', text)
 
 
@@ -95,7 +98,7 @@ def _check_log(runner: Runner) -> Iterator[Finding]:
             and hook.interval > iterations
         ):
             text = f'{hook.interval} is more than the {iterations} iterations, so no line is logged'
-            fix = 'leave it out: the interval then follows the length of an epoch'
+            fix = 'omit it: the interval then follows the length of an epoch'
             yield Finding('warning', 'default_hooks.logger.interval', text, fix)
 
 
@@ -111,31 +114,34 @@ def _check_disk(runner: Runner, folder: Path) -> Iterator[Finding]:
     kept = length // max(hook.interval, 1) if hook.interval > 0 else 0
     if hook.max_keep_ckpts > 0:
         kept = min(kept, hook.max_keep_ckpts)
-    # And the best ones, and the next one while the oldest is still there.
+    # Plus the best ones, and the next one while the oldest still exists.
     kept += len(hook.save_best or ()) + 1
     size = checkpoint_bytes(runner)
     folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    if runner.cfg.get('resume'):  # those that are there are replaced
+    if runner.cfg.get('resume'):  # existing ones are replaced
         free += sum(file.stat().st_size for file in folder.glob('*.pth'))
     text = (
-        f'{kept} checkpoints of {readable_size(size)} want {readable_size(kept * size)}; free in {folder}: '
+        f'{kept} checkpoints of {readable_size(size)} need {readable_size(kept * size)}; free in {folder}: '
         f'{readable_size(free)}'
     )
     if kept * size > free:
-        fix = 'make room, choose another --work-dir, or keep fewer: default_hooks.checkpoint.max_keep_ckpts=2'
+        fix = (
+            'free some space, choose another --work-dir, or keep fewer: '
+            'default_hooks.checkpoint.max_keep_ckpts=2'
+        )
         yield Finding('error', 'disk', text, fix)
 
 
 def readable_size(count: float) -> str:
-    """Bytes as a person reads them."""
+    """Format bytes for people."""
     return f'{count / 2**30:.1f} GiB' if count >= 2**30 else f'{count / 2**20:.1f} MiB'
 
 
 def check_classes(dataset: object) -> list[Finding]:
-    """How the classes of a training set are spread; nothing for data that do not say their labels."""
+    """Return how the classes of a training set are distributed; nothing if the data has no known labels."""
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     if not classes or not hasattr(dataset, 'get_data_info'):
         return []
@@ -155,7 +161,7 @@ def check_classes(dataset: object) -> list[Finding]:
     where, findings = 'train_dataloader.dataset', []
     if absent:
         text = f'{len(absent)} of {len(classes)} classes have no example: {shortlist(absent, 10)}'
-        fix = 'add examples, or take the names out of classes and of num_classes'
+        fix = 'add examples, or remove the names from classes and lower num_classes'
         findings.append(Finding('warning', where, text, fix))
     present = sorted((number, name) for name, number in numbers.items() if number)
     (least, rare), (most, frequent) = present[0], present[-1]

@@ -1,4 +1,4 @@
-"""Making the detector of a config small, with all its parts, for a check on a CPU."""
+"""Shrink the detector of a config, with all its parts, for a check on a CPU."""
 
 from mmengine.config import Config
 
@@ -10,8 +10,8 @@ __all__ = ['cut', 'set_num_classes']
 
 SMALL_WIDTH = 250  # pixels
 
-# Arguments that make a backbone small, in the order in which they are tried: not every attention exists
-# at every width.
+# Arguments that make a backbone small, in the order in which they are tried: not every attention module
+# exists at every width.
 _RESNET = [dict(stage_blocks=(1, 1, 1, 1), base_channels=width) for width in (16, 32, 64)]
 SMALL_BACKBONES = {
     'AttentionResNet': _RESNET,
@@ -25,22 +25,22 @@ SMALL_BACKBONES = {
 def cut(cfg: Config, size: tuple[int, int]) -> tuple[int, int]:
     """Make a detector small enough to learn on a CPU in a minute or two, with all its parts.
 
-    The backbone gets few blocks and channels, neck and heads 64 channels and the neck of an FPN batch
-    norms, without which it learns slowly from scratch. Images and anchors shrink by the same factor, to
-    a width of at most 250 pixels.
+    The backbone gets few blocks and channels; neck and heads get 64 channels and the neck of an FPN batch
+    norms, without which it learns slowly from scratch. Images and anchors shrink by the same factor, to a
+    width of at most 250 pixels.
 
     Args:
         cfg: changed in place.
         size: (width, height) of the images.
 
     Returns:
-        The new size.
+        the new size.
     """
     model, factor = cfg.model, min(1.0, SMALL_WIDTH / size[0])
     if model.type not in ('mdvision.FasterRCNN', 'mdvision.RetinaNet'):
         raise UserError(
             f'--small cuts mdvision.FasterRCNN and mdvision.RetinaNet, whose heads follow the neck; this is '
-            f'{model.type}. Leave --small out.'
+            f'{model.type}. Omit --small.'
         )
     roi_head, neck = model.get('roi_head') or {}, model.get('neck')
     shared = (roi_head.get('shared_head') or {}).get('backbone')
@@ -76,7 +76,7 @@ def cut(cfg: Config, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _cut_backbone(backbones: list[dict]) -> None:
-    """The same for all of them: a C4 detector has its last stage in a backbone of its own."""
+    """Shrink all backbones equally: a C4 detector has its last stage in a second one."""
     known = SMALL_BACKBONES.get(str(backbones[0]['type']).removeprefix('mdvision.'), [{}])
     for arguments in known:
         tried = [dict(backbone, **arguments) for backbone in backbones]
@@ -93,7 +93,7 @@ def _cut_backbone(backbones: list[dict]) -> None:
 
 
 def set_num_classes(model: dict, number: int) -> None:
-    """Set the number of classes of every head but that of the proposals, which has no such key."""
+    """Set the number of classes of every head except the proposal head, which has no such key."""
     for part in dicts(model):
         if 'num_classes' in part:
             part['num_classes'] = number

@@ -1,4 +1,4 @@
-"""The steps of a check on a CPU: images of a detector made smaller, as they tell the same in less time."""
+"""Use smaller images for the steps of a check on a CPU: they show the same in less time."""
 
 from collections.abc import Iterator
 
@@ -15,13 +15,13 @@ _SIZES = ('scale', 'scales', 'crop_size', 'img_scale', 'size', 'border', 'random
 
 
 def use_smaller_images(cfg: Config) -> bool:
-    """Cap every size in the pipelines of a detector's training and validation at :data:`LONGEST_SIDE`.
+    """Cap every size in a detector's training and validation pipelines at :data:`LONGEST_SIDE`.
 
-    A model that is told the size of its images (``img_size``), or whose training images have no size in
-    their pipeline, is left at its full size, and so is a classifier, which may have layers of fixed size.
+    A model with a fixed image size (``img_size``), or without a size in its training pipeline, keeps its full
+    size; so does a classifier, which may have layers of fixed size.
 
     Args:
-        cfg: of the training; changed.
+        cfg: the run's config; changed in place.
 
     Returns:
         whether the training images were made smaller.
@@ -38,7 +38,7 @@ def use_smaller_images(cfg: Config) -> bool:
 
 
 def _pipelines(dataset: dict) -> Iterator[list]:
-    """The pipelines of a data set and of those in it."""
+    """Yield the pipelines of a data set and of those it wraps."""
     return (part['pipeline'] for part in dicts(dataset) if part.get('pipeline'))
 
 
@@ -56,7 +56,7 @@ def _cap_sizes(value: object) -> bool:
 
 
 def _cap(size: object) -> object:
-    """Pixels, one number or several; negative ones are a border that is cut from a mosaic of four."""
+    """Cap pixels, one number or several; negative ones are a border cropped from a mosaic of four."""
     if isinstance(size, list | tuple):
         return type(size)(_cap(side) for side in size)
     if isinstance(size, int) and not isinstance(size, bool):

@@ -401,7 +401,7 @@ def test_classes_in_a_neck_are_seen():
 def test_a_set_that_makes_no_batch_is_an_error():
     assert check_batches(runner(nn.Module(), batches=1)) == []
     text = errors(check_batches(runner(nn.Module(), batches=0)))
-    assert 'has 10 images, which make no batch of 64: 0 iterations' in text
+    assert 'has 10 images, which do not fill a batch of 64: 0 iterations' in text
 
 
 @pytest.mark.fault('1.12')

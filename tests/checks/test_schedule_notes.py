@@ -56,15 +56,15 @@ def test_the_full_rate_is_reached(warm_up, note, tmp_path, monkeypatch):
         (
             dict(T_max=49, begin=1, end=50),
             10,
-            'the cosine schedule ends after epoch 50, the training after 10',
+            'the cosine schedule ends after epoch 50, the run after 10',
         ),
         (
             dict(T_max=50, begin=0, end=50),
             100,
-            'the cosine schedule ends after epoch 50, the training after 100',
+            'the cosine schedule ends after epoch 50, the run after 100',
         ),
-        (dict(T_max=50), 10, 'the cosine schedule ends after epoch 50, the training after 10'),
-        (dict(milestones=[8, 11]), 10, 'the step schedule ends after epoch 12, the training after 10'),
+        (dict(T_max=50), 10, 'the cosine schedule ends after epoch 50, the run after 10'),
+        (dict(milestones=[8, 11]), 10, 'the step schedule ends after epoch 12, the run after 10'),
         (dict(milestones=[8, 11]), 12, ''),
         (dict(T_max=49, begin=1, end=50), 50, ''),
         (dict(T_max=280, begin=18, end=200, eta_min=1e-5), 200, ''),  # MDNet's, which means to stop early

@@ -136,9 +136,11 @@ def test_what_is_odd_about_a_run_is_said(tmp_path, monkeypatch):
     )
     runner.build_train_loop(runner.cfg.train_cfg)
     findings = check_run(runner, tmp_path)
-    assert '40 is more than any recipe' in texts(findings, 'warning')
+    assert '40 is more than in any known recipe' in texts(findings, 'warning')
     assert '500 is more than the 4 iterations' in texts(findings, 'warning')
-    assert 'does not say which batch this rate is for; the batch is 2' in texts(findings, 'note')
+    assert 'does not say for which batch size this learning rate is; the batch size is 2' in texts(
+        findings, 'note'
+    )
     assert texts(findings, 'error') == ''
     usage = type('Usage', (), dict(free=10))
     monkeypatch.setattr(run_checks.shutil, 'disk_usage', lambda folder: usage)

@@ -56,7 +56,11 @@ def finished(trained, tmp_path):
 FAULTS = {
     'data missing': ['NoneType', 'train_dataloader.dataset.size=none'],
     'misspelt model': ['ToyModell', 'model.type=ToyModell'],
-    'no batch': ['make no batch of 64', 'train_dataloader.batch_size=64', 'train_dataloader.drop_last=True'],
+    'no batch': [
+        'do not fill a batch of 64',
+        'train_dataloader.batch_size=64',
+        'train_dataloader.drop_last=True',
+    ],
     'unknown rule': ['rule', 'default_hooks.checkpoint.save_best=score', 'default_hooks.checkpoint.rule=up'],
     'first iteration': ['no memory', "custom_hooks=[{'type':'FailIn'}]"],
     'optimizer': ['SGDD|None is not', 'optim_wrapper.optimizer.type=SGDD'],

@@ -1,4 +1,4 @@
-"""What can be known about the data before the first iteration; every check gives its findings."""
+"""What can be known about the data before the first iteration; every check returns its findings."""
 
 from mmengine.runner import Runner
 
@@ -13,7 +13,7 @@ __all__ = ['check_data', 'check_data_files', 'check_test_data']
 
 
 def check_data(runner: Runner) -> list[Finding]:
-    """What is wrong with the data of a built training, beside what its data sets found themselves."""
+    """Find what is wrong with the data of a built training run, beyond its data sets' own checks."""
     training, check = runner.train_dataloader.dataset, runner.cfg.get('check_images')
     findings = check_batches(runner) + check_num_classes(runner)
     findings += check_built_images(training, 'train', check)
@@ -25,5 +25,5 @@ def check_data(runner: Runner) -> list[Finding]:
 
 
 def check_test_data(runner: Runner) -> list[Finding]:
-    """What is wrong with the data of a built test."""
+    """Find what is wrong with the data of a built test run."""
     return check_built_images(runner.test_dataloader.dataset, 'test', runner.cfg.get('check_images'))

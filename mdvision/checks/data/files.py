@@ -1,4 +1,4 @@
-"""Data sets of the hosts, looked at before they are built: their own readers drop, shift or crash."""
+"""Check upstream data sets before they are built: their readers drop data, shift labels or crash."""
 
 import re
 import sys
@@ -24,15 +24,15 @@ from mdvision.text import shortlist
 
 __all__ = ['check_data_files']
 
-# What mmdet's reader of VOC files does too, or does not look at.
+# Repairs that mmdet's reader of VOC files makes too, or problems it ignores.
 _HARMLESS_FOR_MMDET = ('clipped', 'difficult missing', 'filename')
 
 
 def check_data_files(cfg: Config, splits: tuple[str, ...] = SPLITS) -> list[Finding]:
-    """What is wrong with the files of the hosts' data sets in a config.
+    """Find what is wrong with the files of upstream data sets in a config.
 
-    These are ``CocoDataset``, ``XMLDataset`` and ``CustomDataset`` and all that derive from them, and
-    mmpretrain's ``VOC``. Data sets of mdvision check themselves when they are built.
+    These are ``CocoDataset``, ``XMLDataset`` and ``CustomDataset`` and all classes derived from them, and
+    mmpretrain's ``VOC``. mdvision's data sets check themselves when they are built.
     """
     checks = [
         (_host_class('mmdet.datasets', 'CocoDataset'), _check_coco),
@@ -45,7 +45,7 @@ def check_data_files(cfg: Config, splits: tuple[str, ...] = SPLITS) -> list[Find
         if part.kind is None or part.kind.__module__.startswith('mdvision.'):
             continue
         if any(part.kind is other.kind and part.settings == other.settings for other in seen):
-            continue  # the test set is most often the validation's
+            continue  # the test set is usually the validation set
         seen.append(part)
         for host, check in checks:
             if host is not None and issubclass(part.kind, host) and _is_local(part):
@@ -54,7 +54,7 @@ def check_data_files(cfg: Config, splits: tuple[str, ...] = SPLITS) -> list[Find
 
 
 def _host_class(module: str, name: str) -> type | None:
-    """A class of a host that has been imported: none of its data sets can be asked for before."""
+    """Return an upstream class if it has been imported: before, none of its data sets can exist."""
     return getattr(sys.modules.get(module), name, None)
 
 
@@ -71,7 +71,7 @@ def _path(part: DatasetConfig, name: str) -> Path:
 
 
 def _missing(paths: list[Path], part: DatasetConfig) -> Finding | None:
-    """A finding that says which of the paths are missing and what lies there instead."""
+    """Return a finding that says which of the paths are missing and what exists instead."""
     gone = [path for path in paths if not path.exists()]
     if not gone:
         return None
@@ -94,7 +94,7 @@ def _missing(paths: list[Path], part: DatasetConfig) -> Finding | None:
 
 def _check_coco(part: DatasetConfig) -> Iterator[Finding]:
     if part.kind.COCOAPI is not _host_class('mmdet.datasets', 'CocoDataset').COCOAPI:
-        return  # panoptic files are of another layout
+        return  # panoptic files have another layout
     prefix = part.settings.get('data_prefix') or {}
     images = prefix.get('img') or prefix.get('img_path') or '' if isinstance(prefix, dict) else prefix
     file = _path(part, part.settings.get('ann_file') or '')
@@ -118,7 +118,7 @@ def _as_findings(report: SplitReport, where: str) -> Iterator[Finding]:
 
 
 def _check_voc(part: DatasetConfig) -> Iterator[Finding]:
-    """Our reader on the files of mmdet's or mmpretrain's; what ours would repair, theirs do not."""
+    """Run mdvision's reader on mmdet's or mmpretrain's files; their readers do not repair what it repairs."""
     settings, prefix = part.settings, part.settings.get('data_prefix') or {}
     prefix = prefix if isinstance(prefix, dict) else dict(img_path=prefix)
     if 'sub_data_root' in prefix or settings.get('ann_file'):
@@ -135,7 +135,7 @@ def _check_voc(part: DatasetConfig) -> Iterator[Finding]:
             (prefix.get('img_path', 'JPEGImages'), prefix.get('ann_path', 'Annotations')),
         )
     else:
-        return  # of another layout: WIDER FACE
+        return  # another layout: WIDER FACE
     reader = VOCReader(root, split, tuple(part.classes or ()), *folders, box_base=1, check_images='none',
                        need_objects=part.split == 'train')  # fmt: skip
     try:
@@ -146,7 +146,7 @@ def _check_voc(part: DatasetConfig) -> Iterator[Finding]:
     odd = [kind for kind in reader.report.repairs() if kind not in _HARMLESS_FOR_MMDET]
     if odd:
         yield Finding(
-            'error', _where(part), f'this reader repairs nothing of what follows.\n{reader.report.summary()}',
+            'error', _where(part), f'this reader repairs none of the following.\n{reader.report.summary()}',
             "correct the files, or read them with type='mdvision.VOCDataset', which does",
         )  # fmt: skip
         return
@@ -154,7 +154,7 @@ def _check_voc(part: DatasetConfig) -> Iterator[Finding]:
 
 
 def _check_custom(part: DatasetConfig) -> Iterator[Finding]:
-    """mmpretrain's CustomDataset and ImageNet: an annotation file of labels, or a folder for each class."""
+    """Check mmpretrain's CustomDataset and ImageNet: a file of labels, or one folder per class."""
     settings = part.settings
     if not settings.get('with_label', True):
         return
@@ -177,7 +177,7 @@ def _check_custom(part: DatasetConfig) -> Iterator[Finding]:
                 f'{len(gone)} of {len(pairs)} images that {file} lists are not in {prefix}: '
                 f'{shortlist(gone, 10)}'
             )
-            yield Finding('error', _where(part), text, 'add them, or take their lines out')
+            yield Finding('error', _where(part), text, 'add them, or remove their lines')
     elif part.kind is _host_class('mmpretrain.datasets', 'CustomDataset'):
         yield from _check_folders(part)
 
@@ -208,12 +208,12 @@ def _check_folders(part: DatasetConfig) -> Iterator[Finding]:
         ours, theirs = shortlist(part.classes, 8), shortlist(found, 8)
         order = f'the folders are numbered in sorted order, {theirs}; classes= is {ours}'
         yield Finding(
-            'error', str(folder), '\n  '.join(lines or [order]), 'give classes= as the sorted folders'
+            'error', str(folder), '\n  '.join(lines or [order]), 'set classes= to the sorted folders'
         )
 
 
 def _same_folders(parts: list[DatasetConfig]) -> Iterator[Finding]:
-    """Each split's folders are numbered anew: a folder more in one of them shifts its labels."""
+    """Compare the splits' folders: each split is numbered on its own, so an extra folder shifts labels."""
     custom = _host_class('mmpretrain.datasets', 'CustomDataset')
     folders = [
         (part, _path(part, _image_prefix(part)))
@@ -230,5 +230,5 @@ def _same_folders(parts: list[DatasetConfig]) -> Iterator[Finding]:
         if lines:
             yield Finding(
                 'error', _where(part), '\n  '.join(lines),
-                'every split needs the same class folders: labels are their places in sorted order',
+                'every split needs the same class folders: labels are their positions in sorted order',
             )  # fmt: skip

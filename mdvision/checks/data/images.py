@@ -1,4 +1,4 @@
-"""Images and labels of data sets that do not check them, once they are built."""
+"""Check images and labels of built data sets that do not check themselves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +11,16 @@ from mdvision.findings import Finding
 
 __all__ = ['MOST_IMAGES', 'check_built_images', 'image_paths']
 
-MOST_IMAGES = 200_000  # that are looked at by default
+MOST_IMAGES = 200_000  # that are opened by default
 
 
 def check_built_images(dataset: object, split: str, check: str | None = None) -> list[Finding]:
-    """What is wrong with the images, labels and sizes of a data set and of those in it.
+    """Find what is wrong with the images, labels and sizes of a data set and of those it wraps.
 
-    Data sets of mdvision have looked at their images when they were built.
+    mdvision's data sets have checked their images when they were built.
 
     Args:
-        dataset: built; one that gives no infos of its images is passed over.
+        dataset: a built data set; one that provides no image infos is skipped.
         split: for the messages.
         check: ``check_images`` of the config; None decodes, but opens nothing of more than ``MOST_IMAGES``.
     """
@@ -35,7 +35,7 @@ def check_built_images(dataset: object, split: str, check: str | None = None) ->
 
 
 def image_paths(dataset: object) -> list[str]:
-    """The image files of a data set and those in it; [] for data without files."""
+    """Return the image files of a data set and of those it wraps; [] for data without files."""
     paths = []
     for part in unwrapped(dataset):
         if _has_files(part):
@@ -44,7 +44,7 @@ def image_paths(dataset: object) -> list[str]:
 
 
 def _has_files(dataset: object) -> bool:
-    """Whether its first entry is an image file: MNIST and CIFAR have none."""
+    """Return whether its first entry is an image file: MNIST and CIFAR have none."""
     info = dataset.get_data_info(0) if hasattr(dataset, 'get_data_info') and len(dataset) else {}
     return isinstance(info.get('img_path'), str)
 
@@ -84,7 +84,7 @@ def _wrong_labels(info: dict, classes: int) -> list:
 
 
 def _compare(report: SplitReport, info: dict, facts, turns: bool) -> None:
-    """One image file against what the annotation says of it."""
+    """Compare one image file with its annotation."""
     path = info['img_path']
     if facts.fault:
         report.fault('image', f'{path} {facts.fault}')

@@ -1,4 +1,4 @@
-"""The model and the loader against the training set: how many classes, and whether there is a batch."""
+"""Check model and data loader against the training set: number of classes, at least one batch."""
 
 from mmengine.runner import Runner
 
@@ -8,19 +8,19 @@ __all__ = ['check_batches', 'check_num_classes']
 
 
 def check_batches(runner: Runner) -> list[Finding]:
-    """An epoch without an iteration would save its checkpoint and say that it is done."""
+    """Refuse an epoch without iterations: it would save its checkpoint and report success."""
     loader = runner.train_dataloader
     if len(loader):
         return []
     text = (
-        f'The training set has {len(loader.dataset)} images, which make no batch of '
+        f'The training set has {len(loader.dataset)} images, which do not fill a batch of '
         f'{runner.cfg.train_dataloader.batch_size}: 0 iterations. Lower train_dataloader.batch_size'
     )
     return [Finding('error', 'train_dataloader', text)]
 
 
 def check_num_classes(runner: Runner) -> list[Finding]:
-    """One finding that names every ``num_classes`` that is not the number of classes of the training set."""
+    """Return one finding that names every ``num_classes`` that differs from the training set's."""
     metainfo = getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}
     classes = metainfo.get('classes')
     if not classes:
@@ -42,9 +42,9 @@ def check_num_classes(runner: Runner) -> list[Finding]:
 
 
 def _key(runner: Runner, module: str) -> str:
-    """The key of the config that a module's ``num_classes`` comes from."""
+    """Return the config key from which a module's ``num_classes`` comes."""
     top = runner.cfg.get('data_preprocessor')
-    # mmengine builds a preprocessor of the config's top level where the model has none of its own.
+    # mmengine builds a preprocessor from the config's top level if the model has none of its own.
     if module == 'data_preprocessor' and top and not (runner.cfg.get('model') or {}).get('data_preprocessor'):
         return 'data_preprocessor.num_classes'
     return f'model.{module}.num_classes'

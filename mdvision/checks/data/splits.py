@@ -1,4 +1,4 @@
-"""Training and validation held against each other: class names, held-out images, images in both."""
+"""Compare training and validation sets: class names, held-out images, images in both."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +14,12 @@ __all__ = ['check_splits']
 
 
 def check_splits(training: object, validation: object, split: str = 'val') -> list[Finding]:
-    """What is wrong between two built data sets.
+    """Find what is wrong between two built data sets.
 
     Args:
-        training: the data set of the training.
-        validation: that of the validation or the test.
-        split: the second one's name: ``'val'`` or ``'test'``.
+        training: the training set.
+        validation: the validation or test set.
+        split: name of the second one: ``'val'`` or ``'test'``.
     """
     return [
         *_class_names(training, validation, split),
@@ -29,7 +29,7 @@ def check_splits(training: object, validation: object, split: str = 'val') -> li
 
 
 def _class_names(training: object, validation: object, split: str) -> Iterator[Finding]:
-    """The label is the place of the name: another name at a place, and every number is wrong."""
+    """Compare class names by position, which is the label: another name makes every metric wrong."""
     for ours in unwrapped(training):
         for theirs in unwrapped(validation):
             first, second = (
@@ -46,13 +46,13 @@ def _class_names(training: object, validation: object, split: str) -> Iterator[F
                 'error', f'{split}_dataloader',
                 f'label {place} is {names[0]} in training and {names[1]} here. Training: '
                 f'{len(first)} classes, {shortlist(first)}. Here: {len(second)}, {shortlist(second)}',
-                'give both the same names in the same order, in metainfo=dict(classes=...)',
+                'use the same names in the same order in both, in metainfo=dict(classes=...)',
             )  # fmt: skip
             return
 
 
 def _holdout(training: object, validation: object) -> Iterator[Finding]:
-    """Images held out for validation must not be trained on."""
+    """Check that images held out for validation are not trained on."""
     for ours in unwrapped(training):
         for held in unwrapped(validation):
             same = type(ours) is type(held) and getattr(ours, 'data_root', 0) == getattr(held, 'data_root', 1)
@@ -64,14 +64,14 @@ def _holdout(training: object, validation: object) -> Iterator[Finding]:
                 text = [', '.join(f'{k}={v!r}' for k, v in one.items()) for one in (wanted, given)]
                 yield Finding(
                     'error', 'train_dataloader.dataset',
-                    'The validation is on held-out training images, which the training does not leave out: '
+                    'The validation uses held-out training images, which the training does not leave out: '
                     f'expected {text[0]} in train_dataloader.dataset, got {text[1]}',
                 )  # fmt: skip
                 return
 
 
 def _shared_images(training: object, validation: object, split: str) -> Iterator[Finding]:
-    """A warning, not an error: training on the validation set is how one tests whether a model learns."""
+    """Warn about shared images; not an error, because training on the validation set can be a test."""
     if all(getattr(part, 'compares_with_train', False) for part in unwrapped(validation)):
         return
     ours, theirs = image_paths(training), image_paths(validation)
@@ -81,7 +81,7 @@ def _shared_images(training: object, validation: object, split: str) -> Iterator
         pairs = shortlist((f'{path} = {twin}' if path != twin else str(path) for twin, path in both), 5)
         yield Finding(
             'warning', f'{split}_dataloader',
-            f'{len(both)} of {len(theirs)} images are in the training set too, byte for byte, so the numbers '
-            f'are too good: {pairs}',
-            'take them out of one of the two, unless it is meant to see whether the model learns at all',
+            f'{len(both)} of {len(theirs)} images are in the training set too, byte for byte, so the metrics '
+            f'are too high: {pairs}',
+            'remove them from one of the two, unless the run only tests whether the model can learn',
         )  # fmt: skip
