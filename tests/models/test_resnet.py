@@ -93,3 +93,20 @@ def test_our_attention_works_as_a_plugin_of_mmdets_resnet():
 def test_errors_say_what_was_expected_and_what_came(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+@pytest.mark.parametrize('conv_init', ['default', 'he_out'])
+@pytest.mark.parametrize('depth', [18, 50])
+def test_how_the_convolutions_are_initialised(depth, conv_init):
+    """PyTorch's default is uniform within 1 / sqrt(fan in)."""
+    torch.manual_seed(0)
+    model = AttentionResNet(depth, stage_blocks=(1, 1, 1, 1), conv_init=conv_init)
+    convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    assert len(convs) == {18: 1 + 4 * 2 + 3, 50: 1 + 4 * 3 + 4}[depth]
+    for conv in convs:
+        fan_in, fan_out = (conv.kernel_size[0] ** 2 * n for n in (conv.in_channels, conv.out_channels))
+        largest, spread = conv.weight.abs().max().item(), conv.weight.std().item()
+        if conv_init == 'default':
+            assert 0.98 < largest * fan_in**0.5 <= 1
+        else:
+            assert spread == pytest.approx((2 / fan_out) ** 0.5, rel=0.03)

@@ -6,7 +6,6 @@ Papers: Deep Residual Learning, https://arxiv.org/abs/1512.03385; the slots take
 Shapes: B batch, Cin block input channels, P block width, H x W map, s stride.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -21,15 +20,21 @@ from .base import Backbone, Stage
 __all__ = ['AttentionResNet', 'build_stage']
 
 
-def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+_CONV_INITS = ('he_out', 'default')
+
+
+def _conv(
+    in_channels: int, out_channels: int, kernel_size: int, conv_init: str, stride: int = 1
+) -> nn.Conv2d:
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
-    he_out_(conv)
+    if conv_init == 'he_out':
+        he_out_(conv)
     return conv
 
 
-def _conv2(cfg: Slot, width: int, stride: int) -> nn.Module:
+def _conv2(cfg: Slot, width: int, conv_init: str, stride: int) -> nn.Module:
     if cfg is None:
-        return _conv(width, width, 3, stride)
+        return _conv(width, width, 3, conv_init, stride)
     return build_slot(cfg, width, 'conv2', stride=stride)
 
 
@@ -45,20 +50,21 @@ class _Block(nn.Module, ABC):
         stride: int = 1,
         attention: Slot = None,
         conv2: Slot = None,
+        conv_init: str = 'he_out',
     ):
         super().__init__()
         out_channels = width * self.expansion
         self.relu = nn.ReLU(inplace=True)
-        self._build_residual(in_channels, width, stride, conv2)
+        self._build_residual(in_channels, width, stride, conv2, conv_init)
         self.attention = None if attention is None else build_slot(attention, out_channels, 'attention')
         self.downsample = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(
-                _conv(in_channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels)
+                _conv(in_channels, out_channels, 1, conv_init, stride), nn.BatchNorm2d(out_channels)
             )
 
     @abstractmethod
-    def _build_residual(self, in_channels: int, width: int, stride: int, conv2: Slot) -> None:
+    def _build_residual(self, in_channels: int, width: int, stride: int, conv2: Slot, conv_init: str) -> None:
         """Make the layers of the residual branch."""
 
     @abstractmethod
@@ -82,10 +88,10 @@ class BasicBlock(_Block):
 
     expansion = 1
 
-    def _build_residual(self, in_channels, width, stride, conv2):
-        self.conv1 = _conv(in_channels, width, 3, stride)
+    def _build_residual(self, in_channels, width, stride, conv2, conv_init):
+        self.conv1 = _conv(in_channels, width, 3, conv_init, stride)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv2(conv2, width, stride=1)
+        self.conv2 = _conv2(conv2, width, conv_init, stride=1)
         self.bn2 = nn.BatchNorm2d(width)
 
     def residual(self, x):
@@ -101,12 +107,12 @@ class Bottleneck(_Block):
 
     expansion = 4
 
-    def _build_residual(self, in_channels, width, stride, conv2):
-        self.conv1 = _conv(in_channels, width, 1)
+    def _build_residual(self, in_channels, width, stride, conv2, conv_init):
+        self.conv1 = _conv(in_channels, width, 1, conv_init)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv2(conv2, width, stride)
+        self.conv2 = _conv2(conv2, width, conv_init, stride)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = _conv(width, width * 4, 1)
+        self.conv3 = _conv(width, width * 4, 1, conv_init)
         self.bn3 = nn.BatchNorm2d(width * 4)
 
     def residual(self, x):
@@ -123,12 +129,13 @@ def build_stage(
     stride: int,
     attention: Slot = None,
     conv2: Slot = None,
+    conv_init: str = 'he_out',
     with_cp: bool = False,
 ) -> Stage:
     """``num_blocks`` blocks of the same width; the first one carries the stride."""
     blocks = []
     for index in range(num_blocks):
-        blocks.append(block(in_channels, width, stride if index == 0 else 1, attention, conv2))
+        blocks.append(block(in_channels, width, stride if index == 0 else 1, attention, conv2, conv_init))
         in_channels = width * block.expansion
     return Stage(*blocks, with_cp=with_cp)
 
@@ -207,7 +214,7 @@ class AttentionResNet(Backbone):
         self.num_stages = num_stages
 
         kernel_size, stem_stride, pool = self.stem_settings[stem]
-        self.conv1 = _conv(in_channels, base_channels, kernel_size, stem_stride)
+        self.conv1 = _conv(in_channels, base_channels, kernel_size, conv_init, stem_stride)
         self.bn1 = nn.BatchNorm2d(base_channels)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
@@ -217,18 +224,20 @@ class AttentionResNet(Backbone):
         for index in range(num_stages):
             width, stage_stride = base_channels * 2**index, 1 if index == 0 else 2
             stage = build_stage(
-                block, channels, width, blocks[index], stage_stride, attention[index], conv2[index], with_cp
+                block,
+                channels,
+                width,
+                blocks[index],
+                stage_stride,
+                attention[index],
+                conv2[index],
+                conv_init,
+                with_cp,
             )
             self.add_module(f'layer{index + 1}', stage)
             channels, stride = width * block.expansion, stride * stage_stride
             all_channels.append(channels)
             all_strides.append(stride)
-        if conv_init == 'default':
-            for name, module in self.named_modules():
-                if re.fullmatch(r'conv1|layer\d\.\d+\.(conv\d|downsample\.0)', name) and isinstance(
-                    module, nn.Conv2d
-                ):
-                    module.reset_parameters()
         self._declare_outputs(all_channels, all_strides)
 
     def _check(self, depth, stem, num_stages, blocks, base_channels, conv_init) -> None:
@@ -245,7 +254,7 @@ class AttentionResNet(Backbone):
             )
         if base_channels < 1:
             raise UserError(f'{name}: base_channels must be positive, got {base_channels}.')
-        if conv_init not in ('he_out', 'default'):
+        if conv_init not in _CONV_INITS:
             raise UserError(f"{name}: conv_init must be 'he_out' or 'default', got {conv_init!r}.")
 
     def _stem_and_stages(self):
