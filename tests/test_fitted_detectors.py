@@ -133,7 +133,7 @@ def test_a_backbone_of_mmdet_that_declares_nothing():
 @pytest.mark.parametrize('padding', [0, 1])
 def test_a_ring_of_padding_does_not_change_the_strides(padding):
     """With ``stem_padding=1`` an image of 128 pixels has maps of 130, 65, 33, 17, 9, 5 and 3."""
-    backbone = dict(type='mdvision.CIFARMobileNetV2', stem_padding=padding, out_indices=(0, 1, 2, 6))
+    backbone = dict(type='mdvision.MDMobileNetV2', stem_padding=padding, out_indices=(0, 1, 2, 6))
     fitted = fit_to_backbone(dict(two_stage(num_outs=7), backbone=backbone))
     assert fitted['rpn_head']['anchor_generator']['strides'] == [1, 2, 4, 8, 16, 32, 64]
     assert fitted['roi_head']['bbox_roi_extractor']['featmap_strides'] == [1, 2, 4, 8]

@@ -20,11 +20,13 @@ from .backbones import (
     DEMSViTPyramid,
     DiffViT,
     EMANet,
+    MDMobileNet,
+    MDMobileNetV2,
     MDNet,
 )
 from .classifier import Classifier
 from .heads import BoxLinearWithBackground, MaxPoolRoIExtractor, StageHead
-from .layers import SoftBAN
+from .layers import MDNetBlock, SoftBAN
 from .losses import UnnormalizedLabelSmoothLoss
 from .named import (
     backbone_config,
@@ -53,7 +55,10 @@ __all__ = [
     'FrequencyChannelAttention',
     'GlobalPool',
     'LightweightMixedDomainAttention',
+    'MDMobileNet',
+    'MDMobileNetV2',
     'MDNet',
+    'MDNetBlock',
     'MLPLogits',
     'MaxPoolRoIExtractor',
     'MultiScaleAttention',

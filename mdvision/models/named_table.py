@@ -56,8 +56,8 @@ def _eca(depth: int) -> list[dict]:
     return [dict(type='EfficientChannelAttention', kernel_size=k) for k in kernels]
 
 
-def _fca(depth: int) -> list[dict]:
-    return [dict(type='FrequencyChannelAttention', grid=grid) for grid in (56, 28, 14, 7)]
+# The side of the map that the authors pool each stage to, whatever the depth.
+_FCA = [dict(type='FrequencyChannelAttention', grid=grid) for grid in (56, 28, 14, 7)]
 
 
 def _resnets() -> dict[str, NamedModel]:
@@ -70,7 +70,7 @@ def _resnets() -> dict[str, NamedModel]:
         ('cbam_resnet{}', every, 'cbam_resnet', lambda depth: dict(attention=dict(type='CBAM'))),
         ('eca_resnet{}', every, 'eca_resnet', lambda depth: dict(attention=_eca(depth))),
         ('sa_resnet{}', deep, 'sa_resnet', lambda depth: dict(attention=dict(type='ShuffleAttention'))),
-        ('fca_resnet{}', every[1:], 'fca_resnet', lambda depth: dict(attention=_fca(depth))),
+        ('fca_resnet{}', every[1:], 'fca_resnet', lambda depth: dict(attention=_FCA)),
         ('epsanet{}', deep[:2], 'epsanet', lambda depth: dict(conv2=dict(type='PyramidSplitAttention'))),
     )
     stems = (('', 'imagenet', IMAGENET, 1000), ('_cifar', 'cifar', CIFAR, 10))
@@ -118,8 +118,8 @@ def _lma() -> dict[str, NamedModel]:
 def _mdnets() -> dict[str, NamedModel]:
     return {
         'mdnet': NamedModel(dict(type='MDNet'), 100, CIFAR, 'mdnet'),
-        'mobilenet_v2_cifar': NamedModel(dict(type='CIFARMobileNetV2'), 100, CIFAR, 'mobilenet_v2_cifar'),
-        'mobilenet_cifar': NamedModel(dict(type='CIFARMobileNet'), 100, CIFAR, 'mobilenet_cifar'),
+        'mobilenet_v2_cifar': NamedModel(dict(type='MDMobileNetV2'), 100, CIFAR, 'mobilenet_v2_cifar'),
+        'mobilenet_cifar': NamedModel(dict(type='MDMobileNet'), 100, CIFAR, 'mobilenet_cifar'),
     }
 
 

@@ -34,6 +34,8 @@ NARROW = {
     'AttentionMobileNetV2': dict(width_mult=0.25),
     'CIFARMobileNet': dict(width_mult=0.25),
     'CIFARMobileNetV2': {},
+    'MDMobileNet': dict(width_mult=0.25),
+    'MDMobileNetV2': {},
     'MDNet': {},
     'DiffViT': dict(depth=2),
     'DEMSViT': dict(depth=3, merge_layers=(2, 3), embed_dim=24, num_heads=3),

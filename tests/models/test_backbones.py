@@ -118,10 +118,10 @@ BACKBONES = {
         dict(type='MDNet', stem='imagenet', num_heads=8, out_indices=(0, 1, 2, 7)), num_stages=8
     ),
     'mobilenet_v2_cifar': Entry(
-        dict(type='CIFARMobileNetV2', stem_padding=0, out_indices=(0, 1, 2, 6)), num_stages=8
+        dict(type='MDMobileNetV2', stem_padding=0, out_indices=(0, 1, 2, 6)), num_stages=8
     ),
     'mobilenet_cifar': Entry(
-        dict(type='CIFARMobileNet', width_mult=0.25, out_indices=(0, 1, 2, 3, 4)), num_stages=5
+        dict(type='MDMobileNet', width_mult=0.25, out_indices=(0, 1, 2, 3, 4)), num_stages=5
     ),
     'dems_vit': Entry(
         SMALL_DEMS, sizes=((32, 32), (32, 64)), tokens=True, zero_gradient=r'merges\.\d\.fc3\.bias'

@@ -7,14 +7,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import mdvision
 from mdvision import UserError
 from mdvision.converters.mdnet import KEY_MAPS
-from mdvision.models.backbones.mdnet import CIFARMobileNetV2, MDNet
+from mdvision.models.backbones.mdnet import MDMobileNetV2, MDNet
 from mdvision.models.layers.mdnet_block import (
     DifferentialChannelAttention,
     MDNetBlock,
     MultiScaleFeedForward,
 )
+from mdvision.registry import MODELS
 from tests import golden
 
 LAMBDA_INIT = 0.8 - 0.6 * math.exp(-3)
@@ -23,7 +25,7 @@ WITHOUT_EFFECT = {
     *(f'qkv_dwconv{k}.{name}' for k in ('3x3', '5x5') for name in ('weight', 'bias')),
 }
 BACKBONES = {
-    'mobilenet_v2': CIFARMobileNetV2,
+    'mobilenet_v2': MDMobileNetV2,
     'mdnet': MDNet,
     'mdnet_8_heads': lambda **kw: MDNet(num_heads=8, **kw),
 }
@@ -74,8 +76,8 @@ def test_answers_as_the_authors_module(key, module):
     [
         (MDNet, 100, 2_399_428),
         (MDNet, 10, 2_284_138),
-        (CIFARMobileNetV2, 100, 2_369_380),
-        (CIFARMobileNetV2, 10, 2_254_090),
+        (MDMobileNetV2, 100, 2_369_380),
+        (MDMobileNetV2, 10, 2_254_090),
     ],
 )
 def test_parameter_counts_of_the_paper(make, classes, params):
@@ -278,7 +280,7 @@ def test_images_may_have_other_channel_counts(make):
 
 @pytest.mark.parametrize(
     ('fixture', 'key_map', 'make'),
-    [('mdnet_100', 'mdnet', MDNet), ('mobilenetv2_100', 'mobilenet_v2_cifar', CIFARMobileNetV2)],
+    [('mdnet_100', 'mdnet', MDNet), ('mobilenetv2_100', 'mobilenet_v2_cifar', MDMobileNetV2)],
 )
 def test_the_authors_keys_become_ours(fixture, key_map, make):
     state = golden.load(fixture).state_dict
@@ -295,9 +297,42 @@ def test_an_mdnet_is_no_mobilenet_v2():
         KEY_MAPS['mobilenet_v2_cifar'].convert(golden.load('mdnet_100').state_dict)
 
 
+def test_mdnet_is_a_setting_of_its_mobilenet_v2():
+    torch.manual_seed(0)
+    mdnet = MDNet(num_heads=8).eval()
+    torch.manual_seed(0)
+    setting = MDMobileNetV2(transform=dict(type='mdvision.MDNetBlock', num_heads=8)).eval()
+    assert repr(setting.transform) == repr(mdnet.transform)
+    images = torch.randn(1, 3, 32, 32)
+    assert torch.equal(setting(images)[0], mdnet(images)[0])
+
+
+def test_the_slot_behind_the_stem_takes_any_module():
+    backbone = MDMobileNetV2(transform=dict(type='SqueezeExcite', reduction=8), frozen_stages=0)
+    assert type(backbone.transform).__name__ == 'SqueezeExcite'
+    assert not any(p.requires_grad for p in backbone.transform.parameters())
+    counts = calls(backbone, 'transform')
+    backbone(torch.randn(1, 3, 16, 16))
+    assert counts == {'transform': 1}
+
+
+@pytest.mark.parametrize('name', ['MDMobileNet', 'MDMobileNetV2'])
+def test_the_older_names_of_the_mobilenets_are_the_same_classes(name):
+    older = name.replace('MD', 'CIFAR')
+    kind = getattr(mdvision, name)
+    assert getattr(mdvision, older) is kind
+    for prefix in ('', 'mdvision.'):
+        assert type(MODELS.build(dict(type=prefix + older))) is kind
+
+
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
+        (
+            lambda: MDNet(transform='CBAM'),
+            r'transform is taken by its transformer block; use MDMobileNetV2\(transform=',
+        ),
+        (lambda: MDMobileNetV2(transform='CBMA'), "transform=.*'CBMA'.* Did you mean 'CBAM'"),
         (
             lambda: MDNet(num_heads=5),
             r'must divide the 32 channels, got 5. Use one of \[1, 2, 4, 8, 16, 32\]',
@@ -306,9 +341,9 @@ def test_an_mdnet_is_no_mobilenet_v2():
         (lambda: MDNet(num_heads=0), 'must divide the 32 channels, got 0'),
         (lambda: MDNet(stem='tiny'), "stem must be one of .* got 'tiny'"),
         (lambda: MDNet(stem_padding=2), 'stem_padding must be 1 .* or 0, got 2'),
-        (lambda: CIFARMobileNetV2(out_indices=(8,)), r'stages 0 to 7 .* got \(8,\)'),
-        (lambda: CIFARMobileNetV2(out_indices=(1, 1)), 'must increase'),
-        (lambda: CIFARMobileNetV2(frozen_stages=9), 'frozen_stages must be .* got 9'),
+        (lambda: MDMobileNetV2(out_indices=(8,)), r'stages 0 to 7 .* got \(8,\)'),
+        (lambda: MDMobileNetV2(out_indices=(1, 1)), 'must increase'),
+        (lambda: MDMobileNetV2(frozen_stages=9), 'frozen_stages must be .* got 9'),
     ],
 )
 def test_errors_say_what_was_expected_and_what_came(make, message):

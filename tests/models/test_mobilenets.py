@@ -9,7 +9,7 @@ from mdvision.converters import lma
 from mdvision.converters.mdnet import KEY_MAPS as MDNET_KEY_MAPS
 from mdvision.models.attention.lightweight_mixed_domain import LightweightMixedDomainAttention
 from mdvision.models.attention.squeeze_excite import SqueezeExcite
-from mdvision.models.backbones.mobilenet import CIFARMobileNet
+from mdvision.models.backbones.mobilenet import MDMobileNet
 from mdvision.models.backbones.mobilenet_v2 import AttentionMobileNetV2, make_divisible
 from tests import golden
 
@@ -27,9 +27,9 @@ SMALL = {
         lambda **kw: AttentionMobileNetV2(0.25, attention=LMA, out_indices=DETECTOR, **kw),
         (4, 8, 16, 32),
     ),
-    'mobilenet': (lambda **kw: CIFARMobileNet(0.25, out_indices=range(5), **kw), (1, 2, 4, 8, 16)),
+    'mobilenet': (lambda **kw: MDMobileNet(0.25, out_indices=range(5), **kw), (1, 2, 4, 8, 16)),
     'mobilenet_imagenet': (
-        lambda **kw: CIFARMobileNet(0.25, stem='imagenet', out_indices=(1, 2, 3, 4), **kw),
+        lambda **kw: MDMobileNet(0.25, stem='imagenet', out_indices=(1, 2, 3, 4), **kw),
         (4, 8, 16, 32),
     ),
 }
@@ -56,8 +56,8 @@ def small(request):
     [
         (lambda: AttentionMobileNetV2(attention=LMA), 1000, 3_505_008),
         (lambda: AttentionMobileNetV2(), 1000, 3_505_008 - 136),
-        (CIFARMobileNet, 100, 3_315_428),
-        (CIFARMobileNet, 10, 3_223_178),
+        (MDMobileNet, 100, 3_315_428),
+        (MDMobileNet, 10, 3_223_178),
     ],
 )
 def test_parameter_counts_of_the_paper(make, classes, params):
@@ -107,7 +107,7 @@ def test_frozen_stages_of_mobilenet_v2(make, frozen_stages, frozen):
     ],
 )
 def test_frozen_stages_of_mobilenet(frozen_stages, frozen):
-    backbone = CIFARMobileNet(0.25, frozen_stages=frozen_stages).train()
+    backbone = MDMobileNet(0.25, frozen_stages=frozen_stages).train()
     for name, parameter in backbone.named_parameters():
         assert parameter.requires_grad == (not name.startswith(tuple(frozen))), name
     for name, module in backbone.named_modules():
@@ -203,21 +203,21 @@ def test_convolutions_of_mobilenet_v2_start_with_he_normal_weights():
 
 def test_widths_of_mobilenet_are_cut_to_integers():
     with torch.device('meta'):
-        backbone = CIFARMobileNet(0.3, out_indices=range(5))
+        backbone = MDMobileNet(0.3, out_indices=range(5))
     assert backbone.stem[0].conv.out_channels == 9
     assert backbone.out_channels == (19, 38, 76, 153, 307)
 
 
 def test_only_what_the_outputs_need_is_built():
     assert len(AttentionMobileNetV2(0.25, out_indices=(2,)).features) == 7
-    assert [name for name, _ in CIFARMobileNet(0.25, out_indices=(0, 2)).named_children()] == [
+    assert [name for name, _ in MDMobileNet(0.25, out_indices=(0, 2)).named_children()] == [
         'stem',
         'conv1',
         'conv2',
     ]
 
 
-@pytest.mark.parametrize('make', [AttentionMobileNetV2, CIFARMobileNet])
+@pytest.mark.parametrize('make', [AttentionMobileNetV2, MDMobileNet])
 def test_images_may_have_other_channel_counts(make):
     assert make(0.25, in_channels=1).eval()(torch.randn(1, 1, 32, 32))[0].isfinite().all()
 
@@ -259,10 +259,10 @@ def test_a_checkpoint_of_another_model_is_refused():
         (lambda: AttentionMobileNetV2(attention=[SE] * 4), '7 entries .* got 4'),
         (lambda: AttentionMobileNetV2(attention=[SE] * 7), r'attention\[0\] must be None'),
         (lambda: AttentionMobileNetV2(attention=dict(type='SqueezeExcit')), "Did you mean 'SqueezeExcite'"),
-        (lambda: CIFARMobileNet(0.01), '1/32 or more.* got 0.01'),
-        (lambda: CIFARMobileNet(stem='tiny'), "stem must be one of .* got 'tiny'"),
-        (lambda: CIFARMobileNet(out_indices=(5,)), r'stages 0 to 4 .* got \(5,\)'),
-        (lambda: CIFARMobileNet(frozen_stages=6), 'frozen_stages must be .* got 6'),
+        (lambda: MDMobileNet(0.01), '1/32 or more.* got 0.01'),
+        (lambda: MDMobileNet(stem='tiny'), "stem must be one of .* got 'tiny'"),
+        (lambda: MDMobileNet(out_indices=(5,)), r'stages 0 to 4 .* got \(5,\)'),
+        (lambda: MDMobileNet(frozen_stages=6), 'frozen_stages must be .* got 6'),
     ],
 )
 def test_errors_say_what_was_expected_and_what_came(make, message):

@@ -5,8 +5,8 @@ from .dems_vit import DEMSViT
 from .dems_vit_pyramid import DEMSViTPyramid
 from .diff_vit import DiffViT
 from .emanet import EMANet
-from .mdnet import CIFARMobileNetV2, MDNet
-from .mobilenet import CIFARMobileNet
+from .mdnet import CIFARMobileNetV2, MDMobileNetV2, MDNet
+from .mobilenet import CIFARMobileNet, MDMobileNet
 from .mobilenet_v2 import AttentionMobileNetV2
 from .resnet import AttentionResNet
 
@@ -20,5 +20,7 @@ __all__ = [
     'DEMSViTPyramid',
     'DiffViT',
     'EMANet',
+    'MDMobileNet',
+    'MDMobileNetV2',
     'MDNet',
 ]

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from mdvision.errors import UserError
 from mdvision.registry import MODELS
 
-from ..layers.mdnet_block import MDNetBlock
+from ..layers import Slot, build_slot
 from .base import Backbone, Stage, run_block
 
-__all__ = ['CIFARMobileNetV2', 'MDNet']
+__all__ = ['CIFARMobileNetV2', 'MDMobileNetV2', 'MDNet']
 
 
 class BiasedInvertedResidual(nn.Module):
@@ -48,9 +48,10 @@ class BiasedInvertedResidual(nn.Module):
         return x + out if self.has_shortcut else out
 
 
-@MODELS.register_module()
-class CIFARMobileNetV2(Backbone):
-    """MobileNetV2 with strides 1, 2, 4, 8, 8, 8, 8, 8, for images of 32 pixels.
+# The second name is the older one, of configs and commands that were published with it.
+@MODELS.register_module(name=['MDMobileNetV2', 'CIFARMobileNetV2'])
+class MDMobileNetV2(Backbone):
+    """MobileNetV2 with strides 1, 2, 4, 8, 8, 8, 8, 8, for images of 32 pixels, and a slot behind the stem.
 
     The output is a tuple of maps, one for each of ``out_indices``; their channels and strides are in
     ``out_channels`` and ``out_strides``. Stages 0 to 6 are ``stage1`` to ``stage7`` (16, 24, 32, 64, 96,
@@ -66,15 +67,18 @@ class CIFARMobileNetV2(Backbone):
         stem: ``'cifar'`` (1x1 stride 1) or ``'imagenet'`` (3x3 stride 2, max-pool: strides 4, 8, 16, 32,
             32, 32, 32, 32), for large images and detection.
         stem_padding: padding of the ``'cifar'`` stem; 1 is the authors', 0 leaves out the ring.
+        transform: what stands between the stem and the first stage, at the stem's resolution: a dict with
+            the ``type`` of a registered module whose first argument is the channel count, 32; None for
+            nothing. :class:`MDNet` has its block there.
         out_indices: the stages to return, counted from 0; the last, 7, by default.
-        frozen_stages: -1 trains everything; 0 freezes the stem (and what MDNet puts behind it); n
-            the stem and the first n stages.
+        frozen_stages: -1 trains everything; 0 freezes the stem and ``transform``; n these and the first n
+            stages.
         norm_eval: keep every batch norm in evaluation mode during training.
         with_cp: recompute the blocks in the backward pass to save memory.
         init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
-        UserError: for a stem, padding or stage that does not exist.
+        UserError: for a stem, padding, slot or stage that does not exist.
     """
 
     stem_channels = 32
@@ -94,6 +98,7 @@ class CIFARMobileNetV2(Backbone):
         in_channels: int = 3,
         stem: str = 'cifar',
         stem_padding: int = 1,
+        transform: Slot = None,
         out_indices: Sequence[int] = (7,),
         frozen_stages: int = -1,
         norm_eval: bool = False,
@@ -103,7 +108,9 @@ class CIFARMobileNetV2(Backbone):
         num_stages = len(self.stage_settings) + 1
         super().__init__(num_stages, out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
         self.pre = self._build_stem(in_channels, stem, stem_padding)
-        self.transform = self._build_transform()
+        self.transform = nn.Identity()
+        if transform is not None:
+            self.transform = build_slot(transform, self.stem_channels, 'transform')
 
         channels, stride = self.stem_channels, 4 if stem == 'imagenet' else 1
         all_channels, all_strides = [], []
@@ -142,10 +149,6 @@ class CIFARMobileNetV2(Backbone):
             )
         return nn.Sequential(nn.Conv2d(in_channels, channels, 1, padding=stem_padding), norm, relu6)
 
-    def _build_transform(self) -> nn.Module:
-        """What stands between the stem and the first stage, on ``stem_channels`` channels."""
-        return nn.Identity()
-
     def _stages(self) -> list[nn.Module]:
         names = [f'stage{i}' for i in range(1, len(self.stage_settings) + 1)] + ['conv1']
         return [getattr(self, name) for name in names[: self.out_indices[-1] + 1]]
@@ -168,43 +171,34 @@ class CIFARMobileNetV2(Backbone):
         return tuple(outs)
 
 
+# The class by its older name, as ``type='mdvision.CIFARMobileNetV2'`` finds it.
+CIFARMobileNetV2 = MDMobileNetV2
+
+
 @MODELS.register_module()
-class MDNet(CIFARMobileNetV2):
-    """:class:`CIFARMobileNetV2` with a transformer block behind the stem, at its resolution.
+class MDNet(MDMobileNetV2):
+    """:class:`MDMobileNetV2` with :class:`MDNetBlock` behind the stem, at its resolution.
 
     Args:
         in_channels: channels of the image.
-        stem: as in :class:`CIFARMobileNetV2`.
-        stem_padding: as in :class:`CIFARMobileNetV2`.
+        stem: as in :class:`MDMobileNetV2`.
+        stem_padding: as in :class:`MDMobileNetV2`.
         num_heads: heads of the block's attention over 32 channels. 32, the authors', makes the
             attention a constant factor (see :class:`DifferentialChannelAttention`); 1, 2, 4, 8 or 16 is
             what the text describes, with more parameters.
-        out_indices: the stages to return, as in :class:`CIFARMobileNetV2`, like all that follow.
-        frozen_stages: 0 freezes the stem and the transformer block.
-        norm_eval: keep every batch norm in evaluation mode during training.
-        with_cp: recompute the blocks in the backward pass to save memory.
-        init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
+        **kwargs: the other arguments of :class:`MDMobileNetV2`.
 
     Raises:
         UserError: for a stem, padding, head count or stage that does not exist.
     """
 
     def __init__(
-        self,
-        in_channels: int = 3,
-        stem: str = 'cifar',
-        stem_padding: int = 1,
-        num_heads: int = 32,
-        out_indices: Sequence[int] = (7,),
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        init_cfg: dict | None = None,
+        self, in_channels: int = 3, stem: str = 'cifar', stem_padding: int = 1, num_heads: int = 32, **kwargs
     ):
-        self.num_heads = num_heads  # first, because the parent builds the block with it
-        super().__init__(
-            in_channels, stem, stem_padding, out_indices, frozen_stages, norm_eval, with_cp, init_cfg
-        )
-
-    def _build_transform(self):
-        return MDNetBlock(self.stem_channels, self.num_heads)
+        if 'transform' in kwargs:
+            raise UserError(
+                'MDNet: transform is taken by its transformer block; use MDMobileNetV2(transform=...) for '
+                'another module.'
+            )
+        transform = dict(type='MDNetBlock', num_heads=num_heads)
+        super().__init__(in_channels, stem, stem_padding, transform, **kwargs)

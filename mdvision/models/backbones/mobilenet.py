@@ -15,7 +15,7 @@ from mdvision.registry import MODELS
 
 from .base import Backbone, Stage
 
-__all__ = ['CIFARMobileNet']
+__all__ = ['CIFARMobileNet', 'MDMobileNet']
 
 
 class _Stem(nn.Module):
@@ -53,8 +53,9 @@ class DepthwiseSeparable(nn.Module):
         return self.pointwise(self.depthwise(x))
 
 
-@MODELS.register_module()
-class CIFARMobileNet(Backbone):
+# The second name is the older one, of configs and commands that were published with it.
+@MODELS.register_module(name=['MDMobileNet', 'CIFARMobileNet'])
+class MDMobileNet(Backbone):
     """MobileNet with strides 1, 2, 4, 8, 16, for images of 32 pixels.
 
     The output is a tuple of maps, one for each of ``out_indices``; their channels and strides are in
@@ -139,3 +140,7 @@ class CIFARMobileNet(Backbone):
             if index in self.out_indices:
                 outs.append(x)
         return tuple(outs)
+
+
+# The class by its older name, as ``type='mdvision.CIFARMobileNet'`` finds it.
+CIFARMobileNet = MDMobileNet

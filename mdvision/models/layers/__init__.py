@@ -3,6 +3,7 @@
 from .differential_attention import DifferentialAttention, LegacyDifferentialAttention, SelfAttention
 from .gelu_mlp import GELUMLP
 from .init import he_out_
+from .mdnet_block import MDNetBlock
 from .slot import Slot, build_slot, slot_per_stage
 from .soft_ban import SoftBAN
 
@@ -10,6 +11,7 @@ __all__ = [
     'GELUMLP',
     'DifferentialAttention',
     'LegacyDifferentialAttention',
+    'MDNetBlock',
     'SelfAttention',
     'Slot',
     'SoftBAN',

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mdvision.errors import UserError
+from mdvision.registry import MODELS
 
 __all__ = ['DifferentialChannelAttention', 'MDNetBlock', 'MultiScaleFeedForward']
 
@@ -155,6 +156,7 @@ class MultiScaleFeedForward(nn.Module):
         return self.project_out(torch.cat([y1, y2], dim=1))
 
 
+@MODELS.register_module()
 class MDNetBlock(nn.Module):
     """``x <- x + attn(norm1(x))``, then ``x <- x + ffn(norm2(x))``; the norms are over the channels.
 
