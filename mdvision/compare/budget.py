@@ -11,20 +11,20 @@ from mdvision.errors import UserError
 
 __all__ = ['MARGIN', 'Timing', 'choose_epochs', 'epoch_options', 'makespan', 'parse_time', 'show_time']
 
-# Of the time is planned for; the rest is for what a short probe does not see.
+# The fraction of the time to plan for; the rest is for what a short probe does not see.
 MARGIN = 0.9
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Of one variant, in seconds.
+    """Timing of one variant, in seconds.
 
     Attributes:
         epoch: the iterations of an epoch, and saving its checkpoint.
-        validation: one of them.
-        overhead: of a run: starting, and reporting at the end.
-        val_interval: epochs between validations; the last epoch has one in any case.
-        val_begin: the first epoch with one.
+        validation: one validation.
+        overhead: starting a run, and reporting at its end.
+        val_interval: epochs between validations; the last epoch always has one.
+        val_begin: the first epoch with a validation.
     """
 
     epoch: float
@@ -34,17 +34,17 @@ class Timing:
     val_begin: int = 1
 
     def run(self, epochs: int) -> float:
-        """Of a run of so many epochs."""
+        """Return the duration of a run with this many epochs."""
         first = min(self.val_begin, epochs)
         validations = sum(e % self.val_interval == 0 or e == epochs for e in range(first, epochs + 1))
         return self.overhead + epochs * self.epoch + validations * self.validation
 
 
 def parse_time(text: str) -> float:
-    """Seconds of ``45m``, ``2h``, ``1h30m`` or ``90s``.
+    """Return the seconds in ``45m``, ``2h``, ``1h30m`` or ``90s``.
 
     Raises:
-        UserError: for anything else.
+        UserError: the text is anything else.
     """
     number = r'(?:(\d+(?:\.\d+)?){})?'
     found = re.fullmatch(''.join(number.format(unit) for unit in 'hms'), text.strip().lower())
@@ -56,7 +56,7 @@ def parse_time(text: str) -> float:
 
 
 def show_time(seconds: float) -> str:
-    """``1 h 05 min``, ``12 min`` or ``40 s``."""
+    """Format seconds as ``1 h 05 min``, ``12 min`` or ``40 s``."""
     if seconds < 90:
         return f'{seconds:.0f} s'
     minutes = round(seconds / 60)
@@ -64,7 +64,7 @@ def show_time(seconds: float) -> str:
 
 
 def makespan(timings: Sequence[Timing], seeds: int, epochs: int, jobs: int = 1) -> float:
-    """Seconds until all runs have ended: one seed of each variant after the other, on ``jobs`` places."""
+    """Return the seconds until all runs end: seed by seed, all variants in turn, ``jobs`` at a time."""
     places = [0.0] * jobs
     for _ in range(seeds):
         for timing in timings:
@@ -75,11 +75,14 @@ def makespan(timings: Sequence[Timing], seeds: int, epochs: int, jobs: int = 1) 
 def choose_epochs(
     timings: Sequence[Timing], seeds: int, budget: float, jobs: int = 1, spent: float = 0.0
 ) -> int:
-    """The most epochs, the same for all, with which the comparison ends within ``MARGIN`` of the budget.
+    """Return the largest common number of epochs with which the comparison ends within the budget.
 
     Args:
-        budget: in seconds.
-        spent: of it already, in seconds.
+        timings: one per variant.
+        seeds: number of seeds.
+        jobs: runs at a time.
+        budget: in seconds; ``MARGIN`` of it is planned for.
+        spent: the part already used, in seconds.
 
     Raises:
         UserError: not even one epoch fits.
@@ -102,7 +105,7 @@ def choose_epochs(
 
 
 def epoch_options(cfg: Config, epochs: int) -> tuple[str, ...]:
-    """Overrides for a training of so many epochs, with its schedules in proportion."""
+    """Return overrides for a run of this many epochs, with its schedules in proportion."""
     before = cfg.train_cfg.max_epochs
     options = [f'train_cfg.max_epochs={epochs}']
     if cfg.train_cfg.get('val_begin', 1) > epochs:
@@ -116,7 +119,7 @@ def epoch_options(cfg: Config, epochs: int) -> tuple[str, ...]:
 
 
 def _rescale(scheduler: dict, before: int, after: int) -> dict:
-    """A scheduler that is counted in epochs, for another number of them; others stay as they are."""
+    """Rescale a scheduler that counts epochs to another number of them; leave others unchanged."""
     if not scheduler.get('by_epoch', True):
         return scheduler
 
@@ -132,10 +135,10 @@ def _rescale(scheduler: dict, before: int, after: int) -> dict:
         scaled['begin'] = moved(begin)
     if 'end' in scaled:
         end = moved(min(scaled['end'], before)) if scaled['end'] < 10**6 else scaled['end']
-        # One epoch cannot hold two schedules one after the other: the later then has no effect.
+        # One epoch cannot hold two consecutive schedules: the later one then has no effect.
         scaled['end'] = max(end, moved(begin) + (0 if scheduler.get('convert_to_iter_based') else 1))
     if 'gamma' in scaled:
-        # Where the steps cannot come closer together, each takes more.
+        # If the steps cannot be closer together, each is larger.
         step = scheduler.get('step_size', 1 if scheduler.get('type') == 'ExponentialLR' else None)
         exact = step * after / before if step else 1.0
         if exact < 1 or scheduler.get('type') == 'ExponentialLR':
@@ -143,7 +146,7 @@ def _rescale(scheduler: dict, before: int, after: int) -> dict:
     for length in ('T_max', 'total_iters', 'total_steps', 'step_size', 'periods', 'restart_periods'):
         value = scaled.get(length)
         if isinstance(value, int | float):
-            # So that the end of the cosine, not its rounded length, is in proportion.
+            # Scale the end of the cosine, not its rounded length.
             scaled[length] = max(moved(begin + value) - moved(begin), 0) or 1
         elif isinstance(value, list | tuple):
             scaled[length] = [moved(item) for item in value]

@@ -1,4 +1,4 @@
-"""What the variants cost: counted multiply-adds and memory, and the measured speed."""
+"""The cost of the variants: counted multiply-adds and memory, and measured speed."""
 
 import json
 import os
@@ -23,17 +23,17 @@ __all__ = ['costs_of']
 def costs_of(
     folder: Path, variants: Sequence[Variant], configs: Sequence[Config], keys: Sequence[str], speed: bool
 ) -> dict:
-    """Counts and speed of the variants, from ``costs.json`` where they stand there already.
+    """Return counts and speed of the variants, from ``costs.json`` if they are already there.
 
     Args:
-        folder: of the comparison.
-        keys: of each variant, what its numbers depend on.
-        speed: whether to measure it; otherwise an earlier measurement counts.
+        folder: the folder of the comparison.
+        keys: per variant, what its numbers depend on.
+        speed: whether to measure speed; otherwise an earlier measurement is used.
 
     Returns:
-        ``counts``: for each variant its ``macs``, ``training_bytes`` and ``image``, or a ``problem``;
-        ``speed``: None or ``where``, ``batches`` and for each variant ``images_per_second`` and
-        ``memory`` (bytes, of a GPU) or a ``problem``.
+        ``counts``: per variant its ``macs``, ``training_bytes`` and ``image``, or a ``problem``; ``speed``:
+            None or ``where``, ``batches`` and per variant ``images_per_second`` and ``memory`` (bytes, on a
+            GPU) or a ``problem``.
     """
     path = folder / 'costs.json'
     stored = _stored(path)
@@ -62,7 +62,7 @@ def costs_of(
 
 
 def _stored(path: Path) -> dict:
-    """What an earlier start counted and measured; a file that was cut short counts as nothing."""
+    """Return what an earlier start counted and measured; a truncated file counts as empty."""
     nothing = dict(counts={}, speed=None)
     try:
         stored = json.loads(path.read_text(encoding='utf-8'))
@@ -81,7 +81,7 @@ def _device_name(device: torch.device) -> str:
 def _counted(variant: Variant, cfg: Config) -> dict:
     try:
         report = _report(variant, cfg)
-    except Exception as error:  # a model of the user's may do anything on the meta device
+    except Exception as error:  # a user's model may do anything on the meta device
         kind = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
         return dict(problem=f'{kind}{error}')
     complexity = report.complexity
@@ -97,7 +97,7 @@ def _counted(variant: Variant, cfg: Config) -> dict:
 def _report(variant: Variant, cfg: Config) -> Report:
     size = None
     if image_size(cfg) is None:
-        # The pipeline leaves images as they are: then the first one of the validation tells their size.
+        # The pipeline does not resize: use the size of the first validation image.
         init_default_scope(cfg.get('default_scope') or 'mmengine')
         size = padded(cfg, DATASETS.build(cfg.val_dataloader.dataset)[0]['inputs'].shape[-2:])
     return report_on_config(variant.config, size, variant.options)

@@ -1,4 +1,4 @@
-"""What runs a comparison consists of, and whether those of an earlier start are still the same."""
+"""Which runs a comparison consists of, and whether those of an earlier start are still the same."""
 
 import argparse
 import hashlib
@@ -20,13 +20,13 @@ __all__ = ['Variant', 'parse_seeds', 'plan_variants', 'resolve', 'settings_of']
 
 @dataclass(frozen=True)
 class Variant:
-    """One column of the experiment.
+    """One variant of the experiment.
 
     Attributes:
-        name: in the tables.
+        name: name in the tables.
         folder: its name as a folder.
         config: path of the config file.
-        options: what goes to ``--cfg-options`` of the training.
+        options: ``--cfg-options`` of the run.
     """
 
     name: str
@@ -36,16 +36,16 @@ class Variant:
 
     def __post_init__(self):
         folder = re.sub(r'[^\w.+-]+', '_', self.name).strip('_.')
-        if len(folder) > 80:  # names of files end at 255 bytes
+        if len(folder) > 80:  # file names are limited to 255 bytes
             folder = f'{folder[:70]}_{hashlib.sha256(folder.encode()).hexdigest()[:8]}'
         object.__setattr__(self, 'folder', folder or 'variant')
 
 
 def plan_variants(args: argparse.Namespace) -> list[Variant]:
-    """The variants that the arguments ask for, in their order.
+    """Return the variants that the arguments request, in order.
 
     Raises:
-        UserError: for arguments that do not fit together, or two variants of one name.
+        UserError: the arguments do not fit together, or two variants have the same name.
     """
     common = tuple(f'{key}={value!r}' for key, value in map(_option, args.cfg_options))
     if args.vary:
@@ -58,7 +58,7 @@ def plan_variants(args: argparse.Namespace) -> list[Variant]:
     if args.names:
         if len(args.names) != len(variants):
             raise UserError(
-                f'--names has {len(args.names)} names for {len(variants)} variants: expected one each.'
+                f'--names has {len(args.names)} names for {len(variants)} variants: expected one per variant.'
             )
         variants = [
             Variant(name, variant.config, variant.options)
@@ -66,14 +66,14 @@ def plan_variants(args: argparse.Namespace) -> list[Variant]:
         ]
     if len(variants) < 2:
         raise UserError(
-            'A comparison needs at least two variants: give several configs, or one and --vary KEY VALUE '
-            'VALUE.'
+            'A comparison needs at least two variants: pass several configs, or one config with --vary KEY '
+            'VALUE VALUE.'
         )
-    # Folders on some systems do not tell capitals from small letters.
+    # Folders on some systems are case-insensitive.
     folders = [variant.folder.lower() for variant in variants]
     for variant in variants:
         if folders.count(variant.folder.lower()) > 1:
-            raise UserError(f'Two variants would be called {variant.name!r}: name them with --names A B ...')
+            raise UserError(f'Two variants would be named {variant.name!r}: name them with --names A B ...')
     return variants
 
 
@@ -84,7 +84,7 @@ def _varied(configs: Sequence[str], vary: Sequence[str], common: tuple[str, ...]
     if not texts or '=' in key:
         raise UserError(f'--vary {" ".join(vary)}: expected a key and its values, as KEY VALUE VALUE.')
     values = [literal(text) for text in texts]
-    # Last, so that it wins over the common options.
+    # Last, so that it overrides the common options.
     return [Variant(_name_of(key, value), configs[0], (*common, f'{key}={value!r}')) for value in values]
 
 
@@ -105,14 +105,14 @@ def _option(option: str) -> tuple[str, object]:
 
 
 def parse_seeds(texts: Sequence[str]) -> list[int]:
-    """``3`` is 0, 1, 2; several numbers are the seeds themselves.
+    """Parse seeds: ``3`` is 0, 1, 2; several numbers are the seeds themselves.
 
     Raises:
-        UserError: no number, a negative one, or one twice.
+        UserError: not a number, a negative one, or a duplicate.
     """
     if not all(text.isdigit() for text in texts):
         raise UserError(
-            f'--seeds {" ".join(texts)}: expected how many, or the seeds themselves: 3, or 0 1 2.'
+            f'--seeds {" ".join(texts)}: expected the number of seeds, or the seeds themselves: 3, or 0 1 2.'
         )
     if len(texts) == 1 and int(texts[0]) > 20:
         raise UserError(
@@ -121,24 +121,22 @@ def parse_seeds(texts: Sequence[str]) -> list[int]:
         )
     seeds = list(range(int(texts[0]))) if len(texts) == 1 else [int(text) for text in texts]
     if not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(f'--seeds {" ".join(texts)}: expected at least one seed, each once.')
+        raise UserError(f'--seeds {" ".join(texts)}: expected at least one seed, without duplicates.')
     return seeds
 
 
 def resolve(variant: Variant) -> Config:
-    """The config as the training will have it.
+    """Return the config as the run will have it.
 
     Raises:
-        UserError: for a config or an option that the training would not take.
+        UserError: a config or option that the run would reject.
     """
     try:
         cfg = prepare(variant.config, variant.options)
     except UserError as error:
         raise UserError(f'{variant.config}: {error}') from error
     if not cfg.get('train_cfg') or not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
-        raise UserError(
-            f'{variant.config}: expected a config with a training and a validation to compare by.'
-        )
+        raise UserError(f'{variant.config}: expected a config with training and validation.')
     return cfg
 
 
@@ -147,11 +145,11 @@ def is_epoch_based(cfg: Config) -> bool:
 
 
 def settings_of(variant: Variant, cfg: Config, arguments: Sequence[str]) -> dict:
-    """What must stay the same for finished runs of a variant to count.
+    """Return what must stay the same for finished runs of a variant to count.
 
     Args:
-        cfg: with all options applied.
-        arguments: further arguments of the training, without those of a single run.
+        cfg: the config with all options applied.
+        arguments: further arguments of the run, except those of a single seed.
     """
     text = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
     return dict(

@@ -1,4 +1,4 @@
-"""The picture of a comparison: the values of each variant, and its differences to the first."""
+"""The figure of a comparison: the values of each variant, and its differences to the first."""
 
 import re
 from pathlib import Path
@@ -17,14 +17,14 @@ from .table import Comparison, Row
 __all__ = ['draw_comparison']
 
 DPI = 150
-# Verdicts differ in colour (Okabe and Ito) and in shape.
+# Verdicts differ in color (Okabe and Ito) and in shape.
 VERDICTS = {'better': ('#0072B2', '^'), 'worse': ('#D55E00', 'v'), SAME: ('#777777', 'o')}
 
 
 def draw_comparison(comparison: Comparison, out_png: Path) -> Path:
-    """Draw one line a variant: on the left seeds, mean and interval; on the right the differences.
+    """Draw one line per variant: seeds, mean and interval on the left, differences on the right.
 
-    A small point is a seed; the first seed is the highest of them in every line.
+    A small point is a seed; the first seed is the top one in every line.
     """
     rows = comparison.rows
     names = [_wrapped(row.name) for row in rows]
@@ -43,7 +43,7 @@ def draw_comparison(comparison: Comparison, out_png: Path) -> Path:
     right.axvline(0, color='#444444', linewidth=1, zorder=1)
     low, high = right.get_xlim()
     reach = max(abs(low), abs(high), 1e-9)
-    right.set_xlim(-1.3 * reach, 1.3 * reach)  # room for the words above the marks
+    right.set_xlim(-1.3 * reach, 1.3 * reach)  # room for the words above the markers
     for index, row in enumerate(rows):
         _label_difference(right, index, row, comparison, 0.6 * right.get_xlim()[1])
     for axes in (left, right):
@@ -61,7 +61,7 @@ def draw_comparison(comparison: Comparison, out_png: Path) -> Path:
 
 
 def _wrapped(name: str, width: int = 28) -> str:
-    """A name in lines that end after a space, a comma, an underscore or a bracket if they can."""
+    """Wrap a name, preferably after a space, a comma, an underscore or a bracket."""
     lines = ['']
     for part in re.findall(rf'[^\s,_/(]{{1,{width}}}[\s,_/(]*|[\s,_/(]+', name):
         if len(lines[-1]) + len(part.rstrip()) > width and lines[-1]:
@@ -71,20 +71,20 @@ def _wrapped(name: str, width: int = 28) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib does not take for a formula."""
+    """Escape text that matplotlib would take for a formula."""
     return text.replace('$', r'\$')
 
 
 def _spread(count: int, width: float) -> np.ndarray:
-    """Offsets that keep equal points apart."""
+    """Return offsets that separate equal points."""
     return np.linspace(-width, width, count) if count > 1 else np.zeros(1)
 
 
 def _draw_values(axes: Axes, index: int, row: Row) -> None:
-    colour = '#222222' if index == 0 else COLORS[0]
+    color = '#222222' if index == 0 else COLORS[0]
     offsets = 0.24 + _spread(len(row.values), 0.1)
-    axes.scatter(row.values, index + offsets, s=22, color=colour, alpha=0.55, linewidths=0, zorder=3)
-    _draw_mean(axes, index - 0.08, row.summary.mean, row.summary.interval, colour, 'D')
+    axes.scatter(row.values, index + offsets, s=22, color=color, alpha=0.55, linewidths=0, zorder=3)
+    _draw_mean(axes, index - 0.08, row.summary.mean, row.summary.interval, color, 'D')
 
 
 def _draw_difference(axes: Axes, index: int, row: Row, comparison: Comparison) -> None:
@@ -92,11 +92,11 @@ def _draw_difference(axes: Axes, index: int, row: Row, comparison: Comparison) -
         axes.annotate('reference', (0, index), xytext=(6, 0), textcoords='offset points', va='center',
                       color='#666666', fontsize=9)  # fmt: skip
         return
-    colour, marker = VERDICTS[row.difference.verdict]
+    color, marker = VERDICTS[row.difference.verdict]
     pairs = np.subtract(row.values, comparison.rows[0].values)
     offsets = 0.24 + _spread(len(pairs), 0.1)
-    axes.scatter(pairs, index + offsets, s=22, color=colour, alpha=0.55, linewidths=0, zorder=3)
-    _draw_mean(axes, index - 0.08, row.difference.mean, row.difference.interval, colour, marker)
+    axes.scatter(pairs, index + offsets, s=22, color=color, alpha=0.55, linewidths=0, zorder=3)
+    _draw_mean(axes, index - 0.08, row.difference.mean, row.difference.interval, color, marker)
 
 
 def _label_difference(axes: Axes, index: int, row: Row, comparison: Comparison, reach: float) -> None:
@@ -109,11 +109,11 @@ def _label_difference(axes: Axes, index: int, row: Row, comparison: Comparison, 
                   color=VERDICTS[row.difference.verdict][0], fontsize=8.5, zorder=4, bbox=behind)  # fmt: skip
 
 
-def _draw_mean(axes: Axes, y: float, mean: float, interval: tuple | None, colour: str, marker: str) -> None:
+def _draw_mean(axes: Axes, y: float, mean: float, interval: tuple | None, color: str, marker: str) -> None:
     if interval is not None:
-        axes.plot(interval, (y, y), color=colour, linewidth=2, solid_capstyle='butt', zorder=2)
-        axes.plot(interval, (y, y), color=colour, marker='|', ms=9, mew=1.6, linestyle='none', zorder=2)
-    axes.plot(mean, y, color=colour, marker=marker, ms=8, mec='white', mew=0.9, zorder=5)
+        axes.plot(interval, (y, y), color=color, linewidth=2, solid_capstyle='butt', zorder=2)
+        axes.plot(interval, (y, y), color=color, marker='|', ms=9, mew=1.6, linestyle='none', zorder=2)
+    axes.plot(mean, y, color=color, marker=marker, ms=8, mec='white', mew=0.9, zorder=5)
 
 
 def _explain(figure: Figure, comparison: Comparison) -> None:

@@ -1,4 +1,4 @@
-"""Timing a variant: a training of a few iterations and one validation, with everything around it."""
+"""Time a variant: a run of a few iterations and one validation, with everything around it."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ WARM_UP = 4
 
 
 class _FirstBatches:
-    """The first batches of a data loader, until there are enough for a timing."""
+    """The first batches of a data loader, until there are enough for timing."""
 
     def __init__(self, loader):
         self._loader = loader
@@ -45,7 +45,7 @@ class _FirstBatches:
 
 
 class ProbeHook(Hook):
-    """Ends each epoch after a few iterations and writes what took how long to ``probe.json``."""
+    """End each epoch after a few iterations and write the timings to ``probe.json``."""
 
     priority = 'VERY_LOW'
 
@@ -79,15 +79,17 @@ class ProbeHook(Hook):
 def probe(
     variant: Variant, cfg: Config, folder: Path, command: Sequence[str], slots: Slots, copies: int = 1
 ) -> Timing:
-    """Time one variant: the slowest of ``copies`` that train beside each other, as the runs will.
+    """Time one variant: the slowest of ``copies`` that train side by side, as the runs will.
 
     Args:
-        cfg: with the options of the variant applied.
-        folder: for the probe; emptied before and removed after.
-        command: of a training, without its work dir and its options.
+        variant: the variant.
+        cfg: config with the variant's options applied.
+        folder: folder of the probe; emptied before and removed afterwards.
+        command: command of a run, without its work directory and options.
+        copies: number of simultaneous runs.
 
     Raises:
-        UserError: the training fails.
+        UserError: the run fails.
     """
     shutil.rmtree(folder, ignore_errors=True)
     hooks = [*(cfg.to_dict().get('custom_hooks') or []), dict(type=f'{__name__}.ProbeHook')]
@@ -103,21 +105,21 @@ def probe(
     try:
         records = [json.loads((own / 'probe.json').read_text(encoding='utf-8')) for own in folders]
     except OSError as error:
-        raise UserError(f'{runs[0].title}: the training wrote no probe.json; see {folder}.') from error
+        raise UserError(f'{runs[0].title}: the run wrote no probe.json; see {folder}.') from error
     shutil.rmtree(folder)
     timing = max((timing_of(record, wall, cfg) for record in records), key=lambda one: one.epoch)
     print(
-        f'  {variant.name}: {timing.epoch:.1f} s an epoch, {timing.validation:.1f} s a validation, '
-        f'{timing.overhead:.1f} s around them'
+        f'  {variant.name}: {timing.epoch:.1f} s per epoch, {timing.validation:.1f} s per validation, '
+        f'{timing.overhead:.1f} s overhead'
     )
     return timing
 
 
 def timing_of(record: dict, wall: float, cfg: Config) -> Timing:
-    """From the pieces that the hook measured and the time of the whole process."""
+    """Combine the measurements of the hook and the duration of the whole process."""
     seconds = record['seconds']
     steady = seconds[WARM_UP:] or seconds[-1:]
-    # The mean, not the median: when data are waited for, few iterations are slow and most are fast.
+    # The mean, not the median: when waiting for data, few iterations are slow and most are fast.
     iteration = sum(steady) / len(steady)
     overhead = wall - record['trained'] - record['checkpoint'] - record['validation']
     return Timing(

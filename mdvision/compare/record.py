@@ -1,4 +1,4 @@
-"""``plan.json``: with what settings the runs of a folder were made."""
+"""``plan.json``: the settings of the runs in a folder."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ __all__ = ['read_record', 'refuse_changes', 'refuse_runs', 'write_record']
 
 
 def read_record(folder: Path) -> dict:
-    """The recorded plan; an empty one where there is none.
+    """Return the recorded plan, an empty one if there is none.
 
     Raises:
         UserError: the file is damaged.
@@ -26,11 +26,11 @@ def read_record(folder: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding='utf-8'))
     except json.JSONDecodeError as error:
-        raise UserError(f'{path} is damaged ({error}). Take another --work-dir.') from error
+        raise UserError(f'{path} is damaged ({error}). Choose another --work-dir.') from error
 
 
 def write_record(folder: Path, record: dict) -> None:
-    """Write the plan, unless it is there already; never a half of it."""
+    """Write the plan unless it already exists, atomically."""
     path, text = folder / 'plan.json', json.dumps(record, indent=2) + '\n'
     if path.is_file() and path.read_text(encoding='utf-8') == text:
         return
@@ -42,13 +42,13 @@ def write_record(folder: Path, record: dict) -> None:
 def refuse_changes(
     folder: Path, recorded: dict, variants: Sequence[Variant], settings: Sequence[dict], redo: bool
 ) -> None:
-    """Runs that were made with other settings must not enter the table.
+    """Keep runs with other settings out of the table.
 
     Args:
         redo: move them out of the way instead.
 
     Raises:
-        UserError: naming the variant and what has changed.
+        UserError: there are such runs; the message names the variant and what has changed.
     """
     for variant, now in zip(variants, settings, strict=True):
         before = recorded['variants'].get(variant.folder)
@@ -64,10 +64,10 @@ def refuse_changes(
 
 
 def refuse_runs(folder: Path, recorded: dict, variants: Sequence[Variant], changed: str) -> None:
-    """No variant may have runs yet.
+    """Check that no variant has runs yet.
 
     Raises:
-        UserError: naming one that has.
+        UserError: one has; the message names it.
     """
     for variant in variants:
         if (folder / variant.folder).is_dir():
@@ -75,8 +75,10 @@ def refuse_runs(folder: Path, recorded: dict, variants: Sequence[Variant], chang
 
 
 def _refuse(folder: Path, variant: Variant, changed: str) -> NoReturn:
-    what = f'was planned with another {changed}' if changed else 'holds runs that no plan.json describes'
+    what = (
+        f'was planned with a different {changed}' if changed else 'contains runs that no plan.json describes'
+    )
     raise UserError(
-        f'{folder / variant.folder} {what}: its runs do not belong in this comparison. Take another '
-        '--work-dir, or set them aside and train anew with --redo.'
+        f'{folder / variant.folder} {what}: its runs do not belong in this comparison. Choose another '
+        '--work-dir, or set them aside and train again with --redo.'
     )

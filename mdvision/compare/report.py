@@ -1,4 +1,4 @@
-"""From finished runs to the files of the comparison."""
+"""Write the files of the comparison from finished runs."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from .costs import costs_of
 from .plan import Variant
 from .plot import draw_comparison
 from .run import Run
-from .statistics import paired_difference, summarise
+from .statistics import paired_difference, summarize
 from .values import is_lower_better, metric_of, value_of
 
 __all__ = ['write_comparison']
@@ -31,8 +31,8 @@ def write_comparison(
     """Write comparison.md, .csv, .tex, .json and .png.
 
     Args:
-        keys: of each variant, what its costs depend on.
-        runs: for each variant, one a seed, all finished.
+        keys: per variant, what its costs depend on.
+        runs: per variant, one run per seed, all finished.
     """
     metric = metric_of([run for of_variant in runs for run in of_variant], args.metric)
     lower = args.lower_is_better or bool(is_lower_better(metric))
@@ -43,7 +43,7 @@ def write_comparison(
             variant.name,
             variant.config,
             values[index],
-            summarise(values[index]),
+            summarize(values[index]),
             paired_difference(values[index], values[0], lower) if index else None,
             runs[index][0].results().get('parameters'),
             **_costs_of_row(costs, index),
@@ -85,12 +85,10 @@ def _memory_of(costs: dict, rows: Sequence[table.Row]) -> str:
     if all(row.memory is None for row in rows):
         return ''
     if _on_gpu(costs):
-        return (
-            'Memory is the most that torch had allocated on the GPU in the measured steps, of a whole batch.'
-        )
+        return 'Memory is the peak that torch allocated on the GPU in the measured steps, for a whole batch.'
     return (
         'Memory is counted, not measured: weights, gradients and what the backward pass of one image keeps '
-        'in float32, without the state of the optimiser.'
+        'in float32, without the optimizer state.'
     )
 
 
@@ -101,7 +99,7 @@ def _speed_of(costs: dict, rows: Sequence[table.Row]) -> str:
     batches = sorted(set(asked['batches']))
     return (
         f'Images per second: forward and backward pass on random images in batches of '
-        f'{" or ".join(map(str, batches))} on {asked["device"]}, without data loading and optimiser; median '
+        f'{" or ".join(map(str, batches))} on {asked["device"]}, without data loading and optimizer; median '
         'of rounds in which the variants took turns.'
     )
 

@@ -1,4 +1,4 @@
-"""Running the trainings of a comparison, each in a process of its own, and continuing interrupted ones."""
+"""Train the runs of a comparison, each in a separate process, and resume interrupted ones."""
 
 import contextlib
 import datetime
@@ -23,14 +23,14 @@ OUTPUT = 'output.txt'
 
 @dataclass(frozen=True)
 class Run:
-    """One training.
+    """One run.
 
     Attributes:
         title: for people, such as ``SE, seed 0``.
-        folder: its work dir.
-        command: the command line, without what continues it.
-        max_epochs: its length; None where it is counted in iterations.
-        val_steps: epochs whose validation is wanted, beside the last; empty for none.
+        folder: its work directory.
+        command: the command line, without what resumes it.
+        max_epochs: its length; None if it counts iterations.
+        val_steps: epochs whose validation is needed, in addition to the last; empty for none.
     """
 
     title: str
@@ -40,24 +40,24 @@ class Run:
     val_steps: frozenset[int] = frozenset()
 
     def results(self) -> dict | None:
-        """What the finished run left, or None while it is not finished."""
+        """Return the results of a finished run, or None."""
         try:
             record = json.loads((self.folder / RESULTS).read_text(encoding='utf-8'))
-        except (OSError, json.JSONDecodeError):  # none yet, or its writing was cut short
+        except (OSError, json.JSONDecodeError):  # none yet, or not completely written
             return None
         return record if 'metrics' in record else None
 
     def validations(self) -> list[dict]:
-        """The lines of all validations in the log."""
+        """Return the lines of all validations in the log."""
         with contextlib.suppress(UserError):  # a log without a complete line
             return read_scalars(scalar_files(self.folder))[1]
         return []
 
     def checkpoint(self) -> Path | None:
-        """Where to continue from so that nothing is missed: the end of an epoch that was not the last.
+        """Return the checkpoint from which to resume without missing anything: the end of a non-final epoch.
 
-        At the last one training would be over before its validation. A run that is counted in iterations
-        cannot be continued with the random numbers it would have had: it starts anew.
+        From the final one, the run would be over before its validation. A run that counts iterations cannot
+        be resumed with the random numbers it would have had: it starts over.
         """
         if self.max_epochs is None:
             return None
@@ -69,19 +69,19 @@ class Run:
             missed = {step for step in self.val_steps if step <= epoch} - validated
             if epoch >= self.max_epochs or missed:
                 continue
-            with contextlib.suppress(UserError):  # cut short while it was written
+            with contextlib.suppress(UserError):  # not completely written
                 read_checkpoint(str(path))
                 return path
         return None
 
 
 class Slots:
-    """How many trainings go on at a time, and where.
+    """How many runs are active at a time, and where.
 
     Args:
-        jobs: how many.
-        gpus: names for CUDA_VISIBLE_DEVICES, dealt out in turn; empty to leave it as it is.
-        threads: of each process; None to let the training choose.
+        jobs: the number of runs at a time.
+        gpus: values for CUDA_VISIBLE_DEVICES, assigned in turn; empty to leave it unchanged.
+        threads: threads per process; None to let the run choose.
     """
 
     def __init__(self, jobs: int, gpus: Sequence[str] = (), threads: int | None = None):
@@ -100,17 +100,17 @@ class Slots:
 
 
 def run_all(runs: Sequence[Run], slots: Slots, check: Callable[[Run], object] | None = None) -> None:
-    """Train what is not finished yet.
+    """Train the runs that are not finished yet.
 
     Args:
-        check: called with every run that has finished; what it raises ends the others too.
+        check: called with every finished run; an error it raises ends the others too.
 
     Raises:
-        UserError: a training failed; the others that were under way are stopped, and continued next time.
+        UserError: a run failed; the other active ones are stopped, and resumed next time.
     """
     waiting = [(number, run) for number, run in enumerate(runs, start=1) if run.results() is None]
     if len(waiting) < len(runs):
-        print(f'{len(runs) - len(waiting)} of {len(runs)} runs were finished before')
+        print(f'{len(runs) - len(waiting)} of {len(runs)} runs were already finished')
     active: dict[int, tuple[subprocess.Popen, int, Run, float]] = {}
     try:
         while waiting or active:
@@ -118,7 +118,7 @@ def run_all(runs: Sequence[Run], slots: Slots, check: Callable[[Run], object] | 
                 if slot not in active and waiting:
                     number, run = waiting.pop(0)
                     checkpoint = run.checkpoint()
-                    how = f'continues after {checkpoint.stem}' if checkpoint else 'starts'
+                    how = f'resumes after {checkpoint.stem}' if checkpoint else 'starts'
                     print(f'[{number}/{len(runs)}] {run.title}: {how} (output: {run.folder / OUTPUT})')
                     active[slot] = (_start(run, checkpoint, slots, slot), number, run, time.time())
             time.sleep(0.1)
@@ -161,13 +161,13 @@ def _describe_failure(run: Run, status: int, lines: int = 25) -> str:
     what = f'failed with status {status}' if status else 'ended without writing results.json'
     return (
         f'{run.title} {what}. The end of {log}:\n\n  ' + '\n  '.join(tail) + '\n\n'
-        'Start the same command again when the cause is gone: finished runs stay, this one is tried again.'
+        'Run the same command again when the cause is fixed: finished runs are kept, this one is tried again.'
     )
 
 
 @contextlib.contextmanager
 def locked(folder: Path):
-    """Keeps a second comparison out of the folder, also while a training of a killed one still runs.
+    """Keep a second comparison out of the folder, even while a run of a killed one is still active.
 
     Raises:
         UserError: the folder is in use.
@@ -183,9 +183,9 @@ def locked(folder: Path):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(
-                f'{folder} is in use: another comparison, or a training of one that was killed, still works '
-                'there. Wait for it or end it, or take another --work-dir.'
+                f'{folder} is in use: another comparison, or a run of one that was killed, is still active '
+                'there. Wait for it or end it, or choose another --work-dir.'
             ) from error
-        # Trainings inherit it: the lock ends with the last process that has the file open.
+        # Runs inherit it: the lock ends with the last process that has the file open.
         os.set_inheritable(file.fileno(), True)
         yield

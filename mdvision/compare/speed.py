@@ -1,4 +1,4 @@
-"""Measuring the speed of training steps, fairly: all variants in one sitting, turn by turn."""
+"""Measure the speed of training steps fairly: all variants in one session, taking turns."""
 
 import copy
 import gc
@@ -17,12 +17,12 @@ __all__ = ['batch_of', 'measure']
 
 ROUNDS = 7
 ROUNDS_IF_SLOW = 3
-SLOW = 2.0  # seconds a step
+SLOW = 2.0  # seconds per step
 BURST = 0.2  # seconds of steps timed in one go
 
 
 def batch_of(cfg: Config) -> int:
-    """Images of a training step of one process."""
+    """Return the number of images per training step of one process."""
     loader = cfg.train_dataloader
     return loader.get('batch_size') or (loader.get('batch_sampler') or {}).get('batch_size', 1)
 
@@ -32,15 +32,15 @@ def measure(
 ) -> list[dict]:
     """Time the forward and backward pass of each model on random images.
 
-    Every round times each variant once, so that a machine that slows down slows all of them. Models
-    wait on the CPU, so that the memory of one is not that of another.
+    Every round times each variant once, so that a machine that slows down slows all of them. Models wait on
+    the CPU, so that the memory of one does not include another's.
 
     Args:
-        images: channels, height and width for each; None where they are not known.
+        images: channels, height and width per model; None if unknown.
 
     Returns:
-        ``images_per_second`` (from the median of the rounds) and, on a GPU, ``memory`` in bytes for each;
-        ``problem`` where a step fails.
+        ``images_per_second`` (from the median of the rounds) and, on a GPU, ``memory`` in bytes per model;
+        ``problem`` if a step fails.
     """
     print(f'measuring speed on {device.type}')
     steps, results = [], []
@@ -78,7 +78,7 @@ def _free(device: torch.device) -> None:
 
 
 def _half_of(wrapper: dict) -> torch.dtype | None:
-    """In what the forward pass of a training computes; None for float32."""
+    """Return the dtype of a run's forward pass in mixed precision; None for float32."""
     kind = str(wrapper.get('type'))
     if 'BFloat16' in kind:
         return torch.bfloat16
@@ -89,7 +89,7 @@ def _half_of(wrapper: dict) -> torch.dtype | None:
 
 
 class _Step:
-    """A training step of one model, without the optimiser and without the data."""
+    """A training step of one model, without the optimizer and data loading."""
 
     def __init__(self, cfg: Config, image: Sequence[int], device: torch.device):
         self.scope = cfg.get('default_scope') or 'mmengine'
@@ -103,7 +103,7 @@ class _Step:
         self.seconds, self.count, self.memory = 0.0, 1, None
 
     def warm_up(self) -> None:
-        """Find how long a step takes and, on a GPU, what memory it needs."""
+        """Find how long a step takes and, on a GPU, how much memory it needs."""
         self._take_out()
         self._run()
         if self.device.type == 'cuda':
@@ -115,7 +115,7 @@ class _Step:
         self._put_away()
 
     def time(self) -> float:
-        """Seconds of one step."""
+        """Return the seconds of one step."""
         self._take_out()
         if self.seconds < SLOW:
             self._run()  # back in the caches
@@ -165,7 +165,7 @@ def _sum(outputs: object) -> Tensor:
 
 
 def _boxes(model: nn.Module, images: Tensor, count: int = 5) -> list:
-    """A few boxes on every image, so that all parts of the loss have something to do."""
+    """Place a few boxes on every image, so that all parts of the loss have something to do."""
     from mmdet.structures import DetDataSample
 
     height, width = images.shape[-2:]

@@ -1,16 +1,16 @@
 """Means, intervals and verdicts over a few seeds.
 
-Few seeds are the rule here. The plain percentile bootstrap is too narrow for them: of 95 % intervals from
-5 normal values it covers the mean in 83 % of the cases, from 10 in 90 % (simulated). So:
+Few seeds are the rule here, and the plain percentile bootstrap is too narrow for them: its 95 % intervals
+cover the mean in 83 % of cases for 5 normal values, in 90 % for 10 (simulated). Therefore:
 
 * fewer than 6 values: Student's t interval, which is exact for normal values;
-* 6 and more: the percentile bootstrap with its tails moved out so that it would be as wide as the t interval
-  for normal values, and still follows the data where they are skewed (Hesterberg 2015, "What teachers should
-  know about the bootstrap", expanded percentile interval);
-* one value, or values without any spread: no interval, because nothing tells how far the mean may be off.
+* 6 or more: the percentile bootstrap with its tails moved outwards, so that it is as wide as the t interval
+  for normal values and still follows skewed data (Hesterberg 2015, "What teachers should know about the
+  bootstrap", expanded percentile interval);
+* one value, or values without any spread: no interval, because nothing shows how far off the mean may be.
 
 Differences are paired: seed by seed, variant minus reference. A pair shares the seed and the order of the
-data, so what a lucky order gives to both cancels.
+data, so the effect of a lucky order cancels.
 """
 
 import math
@@ -27,7 +27,7 @@ __all__ = [
     'Summary',
     'interval_method',
     'paired_difference',
-    'summarise',
+    'summarize',
 ]
 
 LEVEL = 0.95
@@ -38,7 +38,7 @@ SAME = 'not distinguishable'
 
 @dataclass(frozen=True)
 class Summary:
-    """Of the values of one variant; ``deviation`` and ``interval`` are None where they do not exist."""
+    """Statistics of one variant's values; standard ``deviation`` and ``interval`` are None if undefined."""
 
     mean: float
     deviation: float | None
@@ -47,15 +47,15 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """A variant minus the reference: mean over the pairs, interval, and what follows from it."""
+    """A variant minus the reference: mean over the pairs, interval, and the verdict."""
 
     mean: float
     interval: tuple[float, float] | None
     verdict: str
 
 
-def summarise(values: Sequence[float]) -> Summary:
-    """Mean, standard deviation of a sample (n - 1) and interval of the mean."""
+def summarize(values: Sequence[float]) -> Summary:
+    """Return mean, sample standard deviation (n - 1) and the interval of the mean."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return Summary(statistics.fmean(values), deviation, _interval(values))
 
@@ -63,7 +63,7 @@ def summarise(values: Sequence[float]) -> Summary:
 def paired_difference(
     values: Sequence[float], reference: Sequence[float], lower_is_better: bool = False
 ) -> Difference:
-    """The difference of two variants whose i-th values come from the same seed."""
+    """Return the difference of two variants whose i-th values come from the same seed."""
     differences = [value - other for value, other in zip(values, reference, strict=True)]
     mean, interval = statistics.fmean(differences), _interval(differences)
     if interval is None or interval[0] <= 0 <= interval[1]:
@@ -72,9 +72,9 @@ def paired_difference(
 
 
 def interval_method(count: int) -> str:
-    """How the interval of ``count`` values is made, for a caption."""
+    """Describe the interval of ``count`` values for a caption."""
     if count < 2:
-        return 'one seed: no interval, so nothing can be told apart'
+        return 'one seed: no interval, so nothing is distinguishable'
     if count < FEWEST_FOR_BOOTSTRAP:
         return (
             f"Student's t with {count - 1} degree{'s' * (count > 2)} of freedom, because a bootstrap "
@@ -99,7 +99,7 @@ def _t_interval(values: Sequence[float]) -> tuple[float, float]:
 def _bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     count = len(values)
     resamples = np.random.default_rng(0).choice(np.asarray(values), (RESAMPLES, count)).mean(axis=1)
-    # A resample's mean has the variance of a sample divided by n instead of n - 1.
+    # The mean of a resample has the variance of a sample divided by n instead of n - 1.
     reach = math.sqrt(count / (count - 1)) * float(student_t.ppf((1 + LEVEL) / 2, count - 1))
     tail = statistics.NormalDist().cdf(-reach)
     low, high = np.quantile(resamples, [tail, 1 - tail])

@@ -1,4 +1,4 @@
-"""The tables of a comparison: Markdown, CSV, LaTeX and JSON, all of the same rows and with one caption."""
+"""The tables of a comparison: Markdown, CSV, LaTeX and JSON, with the same rows and the same caption."""
 
 import csv
 import io
@@ -21,11 +21,11 @@ class Row:
     """One variant.
 
     Attributes:
-        values: of the metric, one for each seed.
-        difference: to the first variant; None for the first itself.
-        params: of the model, as many as are stored.
-        macs: multiply-adds for one image; None where they cannot be counted.
-        images_per_second: forward and backward; None where not measured.
+        values: values of the metric, one per seed.
+        difference: difference to the first variant; None for the first itself.
+        params: number of stored model parameters.
+        macs: multiply-adds for one image; None if they cannot be counted.
+        images_per_second: forward and backward; None if not measured.
         memory: bytes; see ``memory_of`` of the comparison.
     """
 
@@ -42,11 +42,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and how it came about.
+    """What is compared, and how the numbers were obtained.
 
     Attributes:
         select: ``'last'`` or ``'best'``: which validation of a run counts.
-        provenance: sentences on hardware, versions and length of the training.
+        provenance: sentences on hardware, versions and length of the runs.
         memory_of: what the memory column holds.
         speed_of: how the speed was measured, or empty.
         command: the command line that writes these tables again, or empty.
@@ -65,7 +65,7 @@ class Comparison:
 
     @property
     def digits(self) -> int:
-        """After the point: two for percentages, four for fractions."""
+        """Digits after the decimal point: two for percentages, four for fractions."""
         return 2 if any(abs(value) > 1.5 for row in self.rows for value in row.values) else 4
 
     def number(self, value: float, sign: bool = False) -> str:
@@ -78,12 +78,12 @@ class Comparison:
 
 
 def caption(comparison: Comparison) -> list[str]:
-    """Sentences on what the numbers are; without them they say little."""
+    """Return sentences on what the numbers are, without which they mean little."""
     count = len(comparison.seeds)
     direction = 'lower' if comparison.lower_is_better else 'higher'
     which = {
         'last': 'the last validation of each run',
-        'best': 'the best validation of each run, which is optimistic: the data that judge also chose',
+        'best': 'the best validation of each run, which is optimistic: it was selected on the same data',
     }[comparison.select]
     first = comparison.rows[0].name
     lines = [
@@ -97,16 +97,16 @@ def caption(comparison: Comparison) -> list[str]:
     if count > 1 and len(comparison.rows) > 2:
         lines.append(
             f'Each of the {len(comparison.rows) - 1} differences is judged on its own: among many, one in '
-            'twenty without a cause passes for one.'
+            'twenty appears distinguishable by chance alone.'
         )
     if any(row.macs is not None for row in comparison.rows):
-        lines.append('Multiply-adds are for one image; a multiply-add counts once.')
+        lines.append('Multiply-adds (MACs) are for one image; a multiply-add counts once.')
     lines += [text for text in (comparison.speed_of, comparison.memory_of) if text]
     return [*lines, *comparison.provenance, *comparison.notes]
 
 
 def _columns(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Head and cells of the main table, as plain text; columns without any content are left out."""
+    """Return head and cells of the main table as plain text; columns without content are left out."""
     head = ['variant', comparison.metric, '95 % interval', 'difference', '95 % interval of the difference',
             'verdict', 'parameters', 'multiply-adds', 'images/s', 'memory']  # fmt: skip
     cells = []
@@ -133,7 +133,7 @@ def _columns(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 
 
 def as_text(comparison: Comparison) -> str:
-    """The main table and its caption, for a terminal."""
+    """Return the main table and its caption for a terminal."""
     head, cells = _columns(comparison)
     return '\n'.join([*aligned([head, *cells]), '', *caption(comparison)])
 
@@ -150,7 +150,7 @@ def _by_seed(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """Caption, the main table and the values of each seed."""
+    """Return caption, main table and the values for each seed."""
 
     def table(head: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
         aligned = ['---', *['---:'] * (len(head) - 1)]
@@ -167,7 +167,7 @@ def as_markdown(comparison: Comparison) -> str:
             '',
             *table(*_columns(comparison)),
             '',
-            '## Each seed',
+            '## Values for each seed',
             '',
             *table(*_by_seed(comparison)),
             '',
@@ -176,7 +176,7 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text that a Markdown table shows as it is."""
+    """Escape text so that a Markdown table shows it unchanged."""
     text = text.replace('\\', '\\\\').replace('\n', ' ')
     for sign in '|*_`<[]':
         text = text.replace(sign, '\\' + sign)
@@ -184,7 +184,7 @@ def escape_markdown(text: str) -> str:
 
 
 def as_latex(comparison: Comparison) -> str:
-    """A table environment; needs the package booktabs."""
+    """Return a table environment; it needs the package booktabs."""
     head, cells = _columns(comparison)
     lines = [' & '.join(map(escape_latex, line)) + r' \\' for line in (head, *cells)]
     return '\n'.join(
@@ -217,7 +217,7 @@ _LATEX = {
     '|': r'\textbar{}',
     '<': r'\textless{}',
     '>': r'\textgreater{}',
-    # At the start of a row a bracket would be read as the argument of the line break before it.
+    # At the start of a row, a bracket would be read as the argument of the preceding line break.
     '[': '{[}',
     ']': '{]}',
     '"': "''",
@@ -226,13 +226,13 @@ _LATEX = {
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
+    """Escape text so that LaTeX prints it unchanged."""
     escaped = ''.join(_LATEX.get(sign, sign) for sign in text)
     return re.sub(r'(?<![\w.-])-(?=\d)', '$-$', escaped)  # a minus, not a hyphen
 
 
 def as_csv(comparison: Comparison) -> str:
-    """One line a variant, full precision."""
+    """Return one line per variant, in full precision."""
     seeds = [f'seed_{seed}' for seed in comparison.seeds]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator='\n')
@@ -265,7 +265,7 @@ def as_csv(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> str:
-    """Everything, full precision."""
+    """Return everything, in full precision."""
     rows = []
     for row in comparison.rows:
         rows.append(

@@ -13,10 +13,10 @@ __all__ = ['is_lower_better', 'metric_of', 'value_of']
 
 
 def metric_of(runs: Sequence[Run], asked: str | None) -> str:
-    """The metric that was asked for, else the first headline that all runs have.
+    """Return the requested metric, otherwise the first headline metric that all runs have.
 
     Raises:
-        UserError: no such metric in all runs.
+        UserError: not all runs have such a metric.
     """
     metrics = [run.results()['metrics'] for run in runs]
     shared = [name for name in metrics[0] if all(name in other for other in metrics)]
@@ -33,14 +33,14 @@ def metric_of(runs: Sequence[Run], asked: str | None) -> str:
 
 
 def value_of(run: Run, metric: str, select: str, lower_is_better: bool) -> float:
-    """The metric at the last validation of a run, or at its best one.
+    """Return the metric at the last validation of a run, or at its best one.
 
     Raises:
         UserError: it is not a finite number.
     """
     value = run.results()['metrics'][metric]
     if select == 'best':
-        # A loss has another name in the log, so that no chart mixes it with the training's.
+        # A loss has another name in the log, so that no chart mixes it with the training loss.
         logged = [row.get(metric, row.get(f'val/{metric}')) for row in run.validations()]
         found = [number for number in logged if isinstance(number, int | float) and math.isfinite(number)]
         value = (min(found) if lower_is_better else max(found)) if found else None

@@ -152,7 +152,7 @@ def test_a_real_probe_says_how_much_is_needed(write_classifier, tmp_path):  # no
     failed = start_tool('compare.py', *command)
     assert failed.returncode == 1
     assert re.search(
-        r'  lr=0.05: \d+\.\d s an epoch, \d+\.\d s a validation, \d+\.\d s around', failed.stdout
+        r'  lr=0.05: \d+\.\d s per epoch, \d+\.\d s per validation, \d+\.\d s overhead', failed.stdout
     )
     assert '2 variants x 1 seeds need' in failed.stderr
     assert [path.name for path in (tmp_path / 'w').iterdir()] == ['.lock']

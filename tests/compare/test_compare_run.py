@@ -185,7 +185,7 @@ def test_jobs_run_beside_each_other_with_the_same_result(fake):
 def test_another_plan_is_refused_until_redo(fake, capsys):
     folder = fake('w')
     calls = fake.calls()
-    with pytest.raises(UserError, match=r'another config_sha256, cfg_options.*--work-dir.*--redo'):
+    with pytest.raises(UserError, match=r'different config_sha256, cfg_options.*--work-dir.*--redo'):
         fake('w', '--cfg-options', 'train_dataloader.batch_size=2')
     assert fake.calls() == calls
     fake('w', '--cfg-options', 'train_dataloader.batch_size=2', '--redo')
@@ -216,9 +216,9 @@ def test_a_budget_sets_the_epochs_once(fake, monkeypatch, capsys):
     calls = fake.calls()
     fake('w', '--budget', '5m')
     assert (fake.calls(), len(probes)) == (calls, 3)
-    with pytest.raises(UserError, match='was planned with another budget or config'):
+    with pytest.raises(UserError, match='was planned with a different budget or config'):
         fake('w', '--budget', '4m')
-    with pytest.raises(UserError, match='was planned with another config_sha256, cfg_options'):
+    with pytest.raises(UserError, match='was planned with a different config_sha256, cfg_options'):
         fake('w')
     assert len(probes) == 3
     fake('w', '--budget', '4m', '--redo')
@@ -292,11 +292,11 @@ def test_metrics_that_cannot_be_compared_are_refused(fake):
 
 def test_bad_arguments_are_explained(fake):
     for more, message in (
-        (('--seeds', 'a'), '--seeds a: expected how many'),
-        (('--seeds', '1', '1'), 'at least one seed, each once'),
+        (('--seeds', 'a'), '--seeds a: expected the number of seeds'),
+        (('--seeds', '1', '1'), 'at least one seed, without duplicates'),
         (('--seeds', '0'), 'at least one seed'),
         (('--names', 'a', 'b'), '--names has 2 names for 3 variants'),
-        (('--names', 'a', 'a', 'b'), "Two variants would be called 'a'"),
+        (('--names', 'a', 'a', 'b'), "Two variants would be named 'a'"),
         (('--cfg-options', 'optim_wrapper.optimizer.lrr=1'), 'no key'),
     ):
         with pytest.raises(UserError, match=message):
@@ -378,8 +378,8 @@ def test_real_trainings_are_compared_and_continued_exactly(write_classifier, tmp
     for name in ('results.json', 'epoch_2.pth'):
         (run / name).unlink()
     printed = run_tool('compare.py', *command)
-    assert 'slow, seed 1: continues after epoch_1' in printed
-    assert '3 of 4 runs were finished before' in printed
+    assert 'slow, seed 1: resumes after epoch_1' in printed
+    assert '3 of 4 runs were already finished' in printed
     continued = torch.load(run / 'epoch_2.pth', weights_only=False)['state_dict']
     assert all(torch.equal(trained[key], continued[key]) for key in trained)
     assert tables(work_dir) == before

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mdvision.compare import statistics
-from mdvision.compare.statistics import SAME, interval_method, paired_difference, summarise
+from mdvision.compare.statistics import SAME, interval_method, paired_difference, summarize
 
 
 def test_mean_deviation_and_t_interval_by_hand():
-    summary = summarise([1.0, 2.0, 6.0])
+    summary = summarize([1.0, 2.0, 6.0])
     assert summary.mean == 3.0
     assert summary.deviation == pytest.approx(math.sqrt(7))  # (4 + 1 + 9) / 2
     half = 4.302653 * math.sqrt(7 / 3)
@@ -34,7 +34,7 @@ def test_a_difference_is_judged_over_pairs():
 def test_without_a_spread_there_is_no_interval_and_no_verdict():
     one = paired_difference([99.0], [1.0])
     assert (one.mean, one.interval, one.verdict) == (98.0, None, SAME)
-    assert summarise([5.0]).deviation is None
+    assert summarize([5.0]).deviation is None
     constant = paired_difference([2.0, 3.0, 4.0], [1.0, 2.0, 3.0])
     assert (constant.mean, constant.interval, constant.verdict) == (1.0, None, SAME)
     rounding = paired_difference([0.1 + 0.2, 0.4], [0.3, 0.4])
@@ -42,11 +42,11 @@ def test_without_a_spread_there_is_no_interval_and_no_verdict():
 
 
 def test_what_is_spread_is_more_than_rounding():
-    assert summarise([1.0, 3.0]).deviation == pytest.approx(math.sqrt(2))
-    assert summarise([0.0, 1e-12]).interval is None  # absolute for small values
-    assert summarise([0.0, 1.5e-12]).interval is not None
-    assert summarise([1e6, 1e6 + 1e-7]).interval is None  # relative for large ones
-    assert summarise([1e6, 1e6 + 1e-5]).interval is not None
+    assert summarize([1.0, 3.0]).deviation == pytest.approx(math.sqrt(2))
+    assert summarize([0.0, 1e-12]).interval is None  # absolute for small values
+    assert summarize([0.0, 1.5e-12]).interval is not None
+    assert summarize([1e6, 1e6 + 1e-7]).interval is None  # relative for large ones
+    assert summarize([1e6, 1e6 + 1e-5]).interval is not None
 
 
 @pytest.mark.parametrize('interval', [(0.0, 2.0), (-2.0, 0.0), (-1.0, 1.0)])
@@ -63,8 +63,8 @@ def test_values_of_different_numbers_of_seeds_are_no_pairs():
 
 def test_the_bootstrap_is_the_same_each_time_and_follows_skewed_values():
     values = [0.0, 0.1, 0.2, 0.1, 0.0, 0.3, 0.1, 5.0]
-    low, high = summarise(values).interval
-    assert summarise(values).interval == (low, high)
+    low, high = summarize(values).interval
+    assert summarize(values).interval == (low, high)
     mean = sum(values) / len(values)
     assert high - mean > mean - low > 0
     assert low >= 0  # no mean of a resample is below the least value
@@ -81,7 +81,7 @@ def test_the_bootstrap_has_its_tails_where_hesterberg_puts_them(values, quantile
     tail = math.erfc(quantile_of_t * math.sqrt(count / (count - 1)) / math.sqrt(2)) / 2
     means = np.random.default_rng(0).choice(values, (10_000, count)).mean(axis=1)
     expected = np.quantile(means, [tail, 1 - tail])
-    np.testing.assert_allclose(summarise(values).interval, expected, rtol=1e-4)
+    np.testing.assert_allclose(summarize(values).interval, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_intervals_of_normal_values_cover_the_mean_as_often_as_they_promise(coun
     repeats = 600
     covered = 0
     for _ in range(repeats):
-        low, high = summarise(rng.normal(3.0, 1.0, count).tolist()).interval
+        low, high = summarize(rng.normal(3.0, 1.0, count).tolist()).interval
         covered += low <= 3.0 <= high
     assert least <= covered / repeats <= 0.98
 
@@ -118,7 +118,7 @@ def test_equal_variants_are_seldom_told_apart():
 
 
 def test_the_caption_names_the_method():
-    assert interval_method(1) == 'one seed: no interval, so nothing can be told apart'
+    assert interval_method(1) == 'one seed: no interval, so nothing is distinguishable'
     assert '2 degrees of freedom' in interval_method(3)
     assert '1 degree of freedom' in interval_method(2)
     assert '4 degrees of freedom' in interval_method(5)

@@ -14,7 +14,7 @@ from mdvision.compare import costs, speed, table
 from mdvision.compare.plan import Variant
 from mdvision.compare.plot import draw_comparison
 from mdvision.compare.speed import measure
-from mdvision.compare.statistics import paired_difference, summarise
+from mdvision.compare.statistics import paired_difference, summarize
 
 NASTY = r'a|b_c & 50% $x$ #1 {y} ~^\ [z] <w> `v` *u*'
 
@@ -25,7 +25,7 @@ def comparison(names=('first', 'second'), values=((90.0, 80.0, 70.0), (91.0, 81.
             name,
             f'configs/{index}.py',
             tuple(own),
-            summarise(own),
+            summarize(own),
             paired_difference(own, values[0]) if index else None,
             params=1_234_567,
             macs=2_500_000,
