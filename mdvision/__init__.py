@@ -18,9 +18,7 @@ from .checkpoints import pretrained, safe_loading  # noqa: E402
 from .checkpoints.unpickling import allow_code_in_checkpoints  # noqa: E402
 from .errors import UserError  # noqa: E402
 from .models import *  # noqa: E402, F403
-from .timm_names import register_with_timm  # noqa: E402
 
-register_with_timm()
 safe_loading.install()
 pretrained.install()
 

@@ -39,7 +39,7 @@ FLOORS = (
     ('processes', 'work_dir'),
     ('checkpoints',),
     ('config',),
-    ('converters', 'detectors', 'timm_names'),
+    ('converters', 'detectors', 'timm'),
     ('datasets', 'evaluation', 'models'),
     ('ops',),
     ('findings', 'provenance', 'registry'),
