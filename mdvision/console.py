@@ -10,7 +10,7 @@ import warnings
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 
-__all__ = ['ConsoleFilter', 'import_host', 'outlive_readers', 'quiet_third_parties', 'say']
+__all__ = ['ConsoleFilter', 'current_logger', 'import_host', 'outlive_readers', 'quiet_third_parties', 'say']
 
 # Warnings of the hosts about their own code: nothing the user wrote causes them, or can change it.
 _HOST_NOISE = (
@@ -28,10 +28,16 @@ _HOST_NOISE = (
 )
 
 
+def current_logger() -> MMLogger | None:
+    """The logger of the run; None before there is one, where asking mmengine for it would make one."""
+    return MMLogger.get_current_instance() if MMLogger._instance_dict else None
+
+
 def say(message: str) -> None:
     """Show a message on the console and write it to the log file of the run (main process only)."""
-    if MMLogger._instance_dict:
-        MMLogger.get_current_instance().info(message, extra={'for_console': True})
+    logger = current_logger()
+    if logger is not None:
+        logger.info(message, extra={'for_console': True})
     elif is_main_process():  # no run yet, so no log file
         print(message, flush=True)
 

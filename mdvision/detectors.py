@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mdvision.errors import UserError
 from mdvision.models import MaxPoolRoIExtractor
 from mdvision.models.shapes import PYRAMID_IMAGE, channels_of, strides_of, trace, trace_backbone
+from mdvision.upstream import replace_method
 
 __all__ = ['FasterRCNN', 'RetinaNet', 'RoIExtractor', 'fit_to_backbone', 'keep_regions_exact']
 
@@ -168,7 +169,7 @@ def keep_regions_exact(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, BaseRoIExtractor) and not isinstance(module, RoIExtractor):
             # a bound method, so that a copy of the model pools with the copy of the extractor
-            module.forward = MethodType(_exact_forward, module)
+            replace_method(module, 'forward', lambda _, module=module: MethodType(_exact_forward, module))
 
 
 def _exact_forward(extractor: BaseRoIExtractor, feats: tuple[Tensor, ...], rois: Tensor, *args, **kwargs):

@@ -4,7 +4,6 @@ mmengine only prints two lists of names and continues with random weights.
 """
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 
 import mmengine.runner.checkpoint as host
@@ -13,6 +12,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
 from mdvision.errors import UserError
+from mdvision.upstream import replace_method
 
 __all__ = ['install']
 
@@ -25,13 +25,10 @@ def install() -> None:
     """Make ``mmengine.runner.checkpoint.load_state_dict`` and ``init_cfg`` reject weights of another model.
 
     Raises:
-        ImportError: this mmengine has an unexpected structure.
+        UnknownUpstreamError: this mmengine has an unexpected structure.
     """
-    load = host.load_state_dict
-    if not getattr(load, 'refuses_other_models', False):
-        if list(inspect.signature(load).parameters) != ['module', 'state_dict', 'strict', 'logger']:
-            raise ImportError('mdvision does not support this mmengine: load_state_dict has other arguments.')
-        host.load_state_dict = _refusing(load)
+    if not getattr(getattr(host, 'load_state_dict', None), 'refuses_other_models', False):
+        replace_method(host, 'load_state_dict', _refusing, ('module', 'state_dict', 'strict', 'logger'))
     WEIGHT_INITIALIZERS.register_module(name='Pretrained', module=Pretrained, force=True)
 
 

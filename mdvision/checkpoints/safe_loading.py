@@ -1,12 +1,11 @@
 """No checkpoint executes code: replaces mmengine's loaders, and refuses configs in checkpoints.
 
 mmengine asks :class:`CheckpointLoader` for every file, by the prefix of its name; all prefixes lead here. If
-they cannot be replaced as expected, an ImportError is raised: better no mdvision than one that executes
+they cannot be replaced as expected, an error is raised: better no mdvision than one that executes
 files.
 """
 
 import functools
-import inspect
 import os
 import tempfile
 import urllib.error
@@ -21,6 +20,7 @@ from mmengine.dist import barrier, get_rank
 from mmengine.fileio import get_file_backend
 
 from mdvision.errors import UserError, did_you_mean
+from mdvision.upstream import UnknownUpstreamError, replace_method
 
 from .reading import read_file
 from .unpickling import code_allowed, origin_of_text
@@ -32,27 +32,18 @@ def install() -> None:
     """Make mmengine, and with it mmdet and mmpretrain, read checkpoints without executing anything.
 
     Raises:
-        ImportError: this mmengine has an unexpected structure.
+        UnknownUpstreamError: this mmengine has an unexpected structure.
     """
     schemes = getattr(host.CheckpointLoader, '_schemes', None)
     if not schemes or '' not in schemes:
-        raise ImportError(_UNKNOWN.format('CheckpointLoader has no table of loaders'))
+        raise UnknownUpstreamError('CheckpointLoader has no table of loaders')
     for prefix in list(schemes):
         host.CheckpointLoader.register_scheme(prefix, _LOADERS.get(prefix, load_from_refused), force=True)
     ours = {*_LOADERS.values(), load_from_refused}
     if not set(host.CheckpointLoader._schemes.values()) <= ours:
-        raise ImportError(_UNKNOWN.format('its loaders could not be replaced'))
-    parse = Config.fromstring
-    if not getattr(parse, 'refuses_checkpoints', False):
-        if list(inspect.signature(parse).parameters) != ['cfg_str', 'file_format']:
-            raise ImportError(_UNKNOWN.format('Config.fromstring has other arguments'))
-        Config.fromstring = staticmethod(_refusing(parse))
-
-
-_UNKNOWN = (
-    'mdvision cannot make this mmengine load checkpoints without executing them: {}. Install the version in '
-    'requirements/lock.txt.'
-)
+        raise UnknownUpstreamError('the loaders of CheckpointLoader could not be replaced')
+    if not getattr(getattr(Config, 'fromstring', None), 'refuses_checkpoints', False):
+        replace_method(Config, 'fromstring', _refusing, ('cfg_str', 'file_format'))
 
 
 def _refusing(parse: Callable[[str, str], Config]) -> Callable[[str, str], Config]:

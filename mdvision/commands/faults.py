@@ -10,10 +10,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 
-from mmengine.logging import MMLogger
-
 from mdvision.config.fault_places import explain
-from mdvision.console import outlive_readers, quiet_third_parties
+from mdvision.console import current_logger, outlive_readers, quiet_third_parties
 from mdvision.engine.hooks.interruption import Interrupted
 from mdvision.errors import UserError
 from mdvision.processes.distributed import finish_distributed
@@ -90,7 +88,7 @@ def _complain(text: str) -> None:
 
 
 def _note_traceback() -> None:
-    logger = MMLogger.get_current_instance() if MMLogger._instance_dict else None
+    logger = current_logger()
     # The one of a process that has not come to its runner yet has no file, and would show it.
     if logger and any(isinstance(handler, logging.FileHandler) for handler in logger.handlers):
         logger.info(traceback.format_exc())

@@ -55,9 +55,9 @@ def write_report(runner: Runner, started: float, command: str, metrics: dict | N
         return
     work_dir = Path(runner.work_dir)
     if metrics is None:
-        prefix, loop, metrics = '', runner._val_loop, _last_validation(runner)
+        prefix, loop, metrics = '', runner.val_loop, _last_validation(runner)
     else:
-        prefix, loop = TEST, runner._test_loop
+        prefix, loop = TEST, runner.test_loop
     # The numbers first: a picture that fails must not cost them.
     results = work_dir / f'{prefix}{RESULTS}'
     # Of a resumed training with what it took before.
@@ -142,12 +142,12 @@ def _averaged_weights(runner: Runner):
     """The weights that validation evaluated: mmengine has put those of the training back since."""
     hooks = [hook for hook in runner.hooks if isinstance(hook, EMAHook) and hasattr(hook, 'ema_model')]
     for hook in hooks:
-        hook._swap_ema_parameters()
+        hook.before_val_epoch(runner)
     try:
         yield
     finally:
         for hook in hooks:
-            hook._swap_ema_parameters()
+            hook.after_val_epoch(runner)
 
 
 def _draw_sheet(runner: Runner, dataset, out_png: Path, count: int = 8) -> Path | None:

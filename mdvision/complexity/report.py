@@ -17,6 +17,7 @@ from mdvision.errors import UserError
 from mdvision.models.named import create_model, find_model
 from mdvision.registry import build_for_shapes
 from mdvision.text import aligned, short_number
+from mdvision.upstream import replace_method
 
 from .count import KINDS, Complexity, count, measure
 
@@ -181,7 +182,7 @@ def _pool_by_shape(roi_head: nn.Module) -> None:
                 'do nothing but pool can be counted.'
             )
         # A bound method, so that a copy of the model gets one of its own.
-        module.forward = MethodType(_region_features, module)
+        replace_method(module, 'forward', lambda _, module=module: MethodType(_region_features, module))
 
 
 def _region_features(extractor: nn.Module, maps: Sequence[Tensor], rois: Tensor, *args, **kwargs) -> Tensor:

@@ -1,22 +1,17 @@
 """Config changes from the command line: learning-rate scaling, mixed precision, averaged weights."""
 
-from contextlib import contextmanager
 from importlib.util import find_spec
 
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device, is_cuda_available
+from mmengine.device import is_cuda_available
 from mmengine.hooks import EMAHook
-from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
-from torch import nn
 
 from mdvision.console import say
 from mdvision.errors import UserError
 
 __all__ = [
-    'BFloat16OptimWrapper',
     'drop_missing_tensorboard',
     'effective_batch_size',
     'ema_notes',
@@ -96,21 +91,7 @@ def use_amp(cfg: Config, dtype: str | None) -> None:
     else:
         for scaling in ('dtype', 'loss_scale', 'use_fsdp'):
             cfg.optim_wrapper.pop(scaling, None)
-        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
-
-
-@OPTIM_WRAPPERS.register_module()
-class BFloat16OptimWrapper(OptimWrapper):
-    """Run the forward pass in bfloat16 where torch considers it safe, on GPU or CPU; weights stay float32.
-
-    bfloat16 has the range of float32, so nothing is scaled. mmengine's AmpOptimWrapper supports it too, but
-    refuses to be built without a GPU.
-    """
-
-    @contextmanager
-    def optim_context(self, model: nn.Module):
-        with super().optim_context(model), torch.autocast(get_device(), dtype=torch.bfloat16):
-            yield
+        cfg.optim_wrapper.type = 'mdvision.BFloat16OptimWrapper'
 
 
 def use_ema(cfg: Config, momentum: float | None) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mdvision.datasets.wrappers import unwrapped
 from mdvision.errors import UserError
+from mdvision.upstream import replace_method, restore_method
 
 __all__ = ['DetectionValLoop']
 
@@ -194,18 +195,21 @@ def _in_pixels_of_the_input(sample: BaseDataElement) -> BaseDataElement:
 @contextmanager
 def _features_computed_once(model: nn.Module) -> Iterator[None]:
     """Prediction and loss of a batch look at the same features: the backbone need not run twice."""
-    extract, known = model.extract_feat, []
+    known = []
 
-    def extract_once(batch_inputs: torch.Tensor) -> object:
-        if not known or known[0] is not batch_inputs:
-            known[:] = [batch_inputs, extract(batch_inputs)]
-        return known[1]
+    def caching(extract: Callable) -> Callable:
+        def extract_once(batch_inputs: torch.Tensor) -> object:
+            if not known or known[0] is not batch_inputs:
+                known[:] = [batch_inputs, extract(batch_inputs)]
+            return known[1]
 
-    model.extract_feat = extract_once
+        return extract_once
+
+    replace_method(model, 'extract_feat', caching)
     try:
         yield
     finally:
-        del model.extract_feat  # the method of its class shows again
+        restore_method(model, 'extract_feat')
 
 
 @contextmanager

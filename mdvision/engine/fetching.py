@@ -8,6 +8,7 @@ epoch only, so neither history nor the number of workers, of processes or of ima
 """
 
 import copy
+import inspect
 import random
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -193,24 +194,31 @@ class FetchingLoader(DataLoader):
     """mmengine's loader, which takes its images from :class:`SeededImages`.
 
     ``dataset`` stays the data set of the config: hooks look into it, ask for its type and change it.
+
+    Args:
+        loader: what mmengine has built; its data set, sampler and workers are taken over.
+        seed: of the run.
     """
 
-    images: SeededImages
+    def __init__(self, loader: DataLoader, seed: int):
+        self._fetching = False  # while the workers are told what to fetch from
+        super().__init__(**_arguments(loader))
+        self.images = SeededImages(loader.dataset, seed)
 
-    @classmethod
-    def convert(cls, loader: DataLoader, seed: int) -> None:
-        """Make a loader that mmengine has built one of these."""
-        loader.__class__ = cls
-        loader.images = SeededImages(loader.dataset, seed)
+    @property
+    def dataset(self) -> Dataset:
+        return self.images if self._fetching else self._own
+
+    @dataset.setter
+    def dataset(self, dataset: Dataset) -> None:
+        self._own = dataset
 
     def __iter__(self) -> Iterator:
-        own = self.dataset
-        # DataLoader forbids the assignment because a running iterator would not see it.
-        vars(self)['dataset'] = self.images
+        self._fetching = True
         try:
             return super().__iter__()
         finally:
-            vars(self)['dataset'] = own
+            self._fetching = False
 
     def skip(self, trained: Sequence) -> int:
         """Leave out what was trained in the next pass; see :meth:`PlacingSampler.skip`."""
@@ -219,3 +227,12 @@ class FetchingLoader(DataLoader):
     def reseed(self, seed: int) -> None:
         """Take the order and the augmentation of another seed, such as that of a run that is resumed."""
         self.images.seed = self.batch_sampler.sampler.inner.seed = seed
+
+
+def _arguments(loader: DataLoader) -> dict[str, object]:
+    """What makes another loader like this one."""
+    names = set(inspect.signature(DataLoader.__init__).parameters) - {'self', 'shuffle'}  # it has its sampler
+    # A loader with a batch sampler from outside has none of the first, another one makes its batch sampler.
+    of_outside = loader.batch_sampler is not None and loader.batch_size is None
+    names -= {'batch_size', 'sampler', 'drop_last'} if of_outside else {'batch_sampler'}
+    return {name: getattr(loader, name) for name in names}

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from torch import nn
 
+from mdvision.upstream import replace_method, restore_method
 from mdvision.work_dir.files import TEST, config_header
 
 __all__ = ['PatientRunner']
@@ -48,7 +49,7 @@ class PatientRunner(Runner):
         self._log_dir = str(Path(self._work_dir) / self.timestamp)
         built = super().build_visualizer(visualizer)
         # The first thing that it is given to write; it gets it when the run begins.
-        built.add_config = _write_nothing
+        replace_method(built, 'add_config', lambda _: _write_nothing)
         return built
 
     def dump_config(self) -> None:
@@ -81,7 +82,7 @@ class PatientRunner(Runner):
         shutil.rmtree(self._waiting_room, ignore_errors=True)
         if is_main_process():
             self._write_config(prefix)
-        vars(self.visualizer).pop('add_config', None)  # the method of its class shows again
+        restore_method(self.visualizer, 'add_config')
         self.visualizer.add_config(self.cfg)
 
     def _write_config(self, prefix: str) -> None:

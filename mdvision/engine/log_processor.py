@@ -54,6 +54,11 @@ class ProgressLog(LogProcessor):
         tag, host_line = super().get_log_after_epoch(runner, batch, mode, with_non_scalar)
         if mode == 'train':
             return tag, host_line
+        recorded = runner.message_hub.log_scalars
+        for key in tag:
+            name = key if self.log_with_hierarchy else f'{mode}/{key}'
+            if 'loss' in key and name in recorded:
+                tag[key] = recorded[name].current()
         if mode == 'val':
             tag = {f'val/{k}' if 'loss' in k and not k.startswith('val') else k: v for k, v in tag.items()}
         # Numbers of single classes are in the table that the metric has just shown.
@@ -69,22 +74,10 @@ class ProgressLog(LogProcessor):
         prefix = 'val/' if mode == 'val' else ''
         shown = [f'{key} {value:.4f}' for key, value in headline.items()]
         shown += [_loss_text(losses, prefix)] if losses else []
-        training = mode == 'val' and runner._train_loop is not None
         where = mode
-        if training:
+        if mode == 'val' and runner.iter:  # in a training
             where = f'epoch {runner.epoch}' if self.by_epoch else f'iter {runner.iter}'
         return tag, f'{where}  ' + '  '.join(shown)
-
-    def _collect_scalars(
-        self, custom_cfg: list[dict], runner, mode: str, reserve_prefix: bool = False
-    ) -> dict:
-        tag = super()._collect_scalars(custom_cfg, runner, mode, reserve_prefix)
-        if mode != 'train':
-            for key in tag:
-                if 'loss' in key:
-                    name = key if reserve_prefix else f'{mode}/{key}'
-                    tag[key] = runner.message_hub.get_scalar(name).current()
-        return tag
 
 
 def _loss_text(tag: dict, prefix: str) -> str:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper, _ParamScheduler
-from mmengine.runner import BaseLoop
+from mmengine.optim import OptimWrapper
+from mmengine.visualization import BaseVisBackend, Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -20,14 +21,14 @@ from mdvision.checkpoints.integrity import seal
 from mdvision.checkpoints.preprocessing import check_preprocessing, preprocessing_of
 from mdvision.checkpoints.reading import load_backbone, load_weights, read_checkpoint
 from mdvision.checkpoints.resumable import check_resumable
+from mdvision.config.our_parts import use_our_parts
 from mdvision.config.switches import effective_batch_size
 from mdvision.console import ConsoleFilter, say
 from mdvision.engine.hooks.accumulation import PendingGradientsHook
 from mdvision.engine.hooks.bad_images import BadImagesHook
-from mdvision.engine.hooks.checkpoint import CheckpointHook, write_whole
-from mdvision.engine.hooks.csv_log import CsvLogHook
+from mdvision.engine.hooks.checkpoint import write_whole
+from mdvision.engine.hooks.csv_log import CsvBackend, CsvLogHook
 from mdvision.engine.hooks.divergence import DivergenceHook
-from mdvision.engine.hooks.logger import LoggerHook
 from mdvision.engine.hooks.resumed_settings import SettingsHook, check_settings, follow_config
 from mdvision.engine.hooks.shared_losses import SharedLossesHook
 from mdvision.errors import UserError
@@ -36,7 +37,7 @@ from mdvision.work_dir.full_disk import note_failures_of_log_files
 
 from .fetching import FetchingLoader, PlacingSampler
 from .first_writing import PatientRunner
-from .log_processor import ProgressLog
+from .optim_wrappers import BFloat16OptimWrapper  # noqa: F401  older dumped configs have its bare name
 from .train_loop import EpochLoop, IterLoop
 
 __all__ = ['Runner']
@@ -64,7 +65,30 @@ class Runner(PatientRunner):
 
     def __init__(self, *args, **kwargs):
         self._built = time.time()
+        self._doing: str | None = None  # 'train', 'val' or 'test'
         super().__init__(*args, **kwargs)
+
+    @property
+    def resuming(self) -> bool:
+        """Whether the training goes on from a checkpoint, or will when it begins."""
+        return self._resume
+
+    def train(self) -> nn.Module:
+        self._doing = 'train'
+        return super().train()
+
+    def val(self) -> dict:
+        self._doing = 'val'
+        return super().val()
+
+    def test(self) -> dict:
+        self._doing = 'test'
+        return super().test()
+
+    @classmethod
+    def from_cfg(cls, cfg: Config | dict) -> 'Runner':
+        """mmengine's, with :func:`~mdvision.config.our_parts.use_our_parts`; ``cfg`` is left as it is."""
+        return super().from_cfg(use_our_parts(cfg))
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         model = super().build_model(model)
@@ -74,6 +98,16 @@ class Runner(PatientRunner):
             keep_regions_exact(model)
         return model
 
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """mmengine's, which hands what it is given to metrics.csv too."""
+        if visualizer is None:
+            visualizer = dict(type=Visualizer, vis_backends=[dict(type='LocalVisBackend')])
+        if isinstance(visualizer, dict):
+            backends = visualizer.get('vis_backends') or []
+            backends = [backends] if isinstance(backends, dict | BaseVisBackend) else backends
+            visualizer = dict(visualizer, vis_backends=[CsvBackend(), *backends])
+        return super().build_visualizer(visualizer)
+
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
@@ -82,18 +116,6 @@ class Runner(PatientRunner):
                 handler.setFormatter(logging.Formatter('%(message)s'))
         note_failures_of_log_files(self, logger)
         return logger
-
-    def build_log_processor(self, log_processor):
-        if isinstance(log_processor, dict) and _host_name(log_processor) in ('LogProcessor', None):
-            settings = {k: v for k, v in log_processor.items() if k not in ('type', '_scope_')}
-            return ProgressLog(**settings)
-        return super().build_log_processor(log_processor)
-
-    def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
-        ours = dict(CheckpointHook=CheckpointHook, LoggerHook=LoggerHook)
-        if isinstance(hook, dict) and _host_name(hook) in ours:
-            hook = dict(hook, type=ours[_host_name(hook)])
-        super().register_hook(hook, priority)
 
     @staticmethod
     def build_dataloader(
@@ -105,20 +127,10 @@ class Runner(PatientRunner):
             dataloader = dict(dataloader, sampler=dict(type=PlacingSampler, sampler=dataloader['sampler']))
         loader = PatientRunner.build_dataloader(dataloader, seed, diff_rank_seed)
         if placed:
-            FetchingLoader.convert(loader, seed)
+            loader = FetchingLoader(loader, seed)
         if loader.num_workers and not isinstance(loader.worker_init_fn, DeafWorker):
             loader.worker_init_fn = DeafWorker(loader.worker_init_fn)
         return loader
-
-    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        if isinstance(loop, dict):
-            loop = dict(loop)
-            loop.setdefault('type', None)
-            if loop['type'] is None:
-                loop['type'] = 'EpochBasedTrainLoop' if loop.pop('by_epoch') else 'IterBasedTrainLoop'
-            ours = dict(EpochBasedTrainLoop=EpochLoop, IterBasedTrainLoop=IterLoop)
-            loop['type'] = ours.get(_host_name(loop), loop['type'])
-        return super().build_train_loop(loop)
 
     def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
         super().register_hooks(default_hooks, custom_hooks)
@@ -137,11 +149,15 @@ class Runner(PatientRunner):
             auto_scale_lr = dict(auto_scale_lr, base_batch_size=auto_scale_lr['base_batch_size'] / summed)
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
-    def _build_param_scheduler(self, scheduler, optim_wrapper: OptimWrapper) -> list[_ParamScheduler]:
+    def build_param_scheduler(self, scheduler) -> list | dict[str, list]:
         """mmengine's, without warm-ups of a single step: those stay at their first, small rate for ever."""
+        if isinstance(scheduler, dict) and 'type' not in scheduler:  # by the names of several optimizers
+            return super().build_param_scheduler({k: self._long_enough(one) for k, one in scheduler.items()})
+        return super().build_param_scheduler(self._long_enough(scheduler))
+
+    def _long_enough(self, scheduler) -> list:
         schedulers = scheduler if isinstance(scheduler, list | tuple) else [scheduler]
-        kept = [one for one in schedulers if not self._is_too_short(one)]
-        return super()._build_param_scheduler(kept, optim_wrapper)
+        return [one for one in schedulers if not self._is_too_short(one)]
 
     def _is_too_short(self, scheduler) -> bool:
         kind = scheduler.get('type') if isinstance(scheduler, dict) else None
@@ -214,14 +230,14 @@ class Runner(PatientRunner):
             UserError: when the file is damaged or too little of it matches.
         """
         checkpoint = read_checkpoint(filename, map_location)
-        if self._resume:
+        if self.resuming:
             check_resumable(checkpoint, filename, self.cfg)
         if not isinstance(checkpoint.get('meta'), dict):
             checkpoint['meta'] = {}  # of another program
         # mmengine would parse this text as a config when resuming, which is refused.
         checkpoint['meta'].pop('config', None)
         self._loaded_meta = checkpoint['meta']
-        if self._resume:
+        if self.resuming:
             check_settings(self, checkpoint, filename)
             self._loaded_schedulers = checkpoint.get('param_schedulers')
         self._check_average(checkpoint, filename)
@@ -230,47 +246,35 @@ class Runner(PatientRunner):
         matched = load_weights(model, checkpoint, filename, self.min_match)
         self._check_classes(checkpoint, filename)
         if self.min_match == 1.0:
-            split = 'train' if isinstance(self._train_loop, BaseLoop) else 'test'
+            split = 'train' if self._doing == 'train' else 'test'
             used = preprocessing_of(model, self.cfg, split)
             check_preprocessing(self._loaded_meta.get('preprocessing') or {}, used, filename)
         self._has_loaded = True
         say(f'{filename}: {matched}')
         return checkpoint
 
-    def _init_model_weights(self) -> None:
-        super()._init_model_weights()
+    def load_or_resume(self) -> None:
         start = self.cfg.get('backbone_from')
-        if start and not self._resume:
+        if start and self._doing == 'train' and not self.resuming:  # the weights are at their initial values
             model = self.model.module if is_model_wrapper(self.model) else self.model
             say(f'backbone from {start}: {load_backbone(model, start, min(self.min_match, 0.9))}')
+        super().load_or_resume()
 
     def _check_average(self, checkpoint: dict, filename: str) -> None:
         """Resuming an averaged run without the average would go on from the averaged weights."""
         averaging = any(isinstance(hook, EMAHook) for hook in self.hooks)
-        if self._resume and 'ema_state_dict' in checkpoint and not averaging:
+        if self.resuming and 'ema_state_dict' in checkpoint and not averaging:
             raise UserError(f'{filename} is of a run that averages its weights: resume it with --ema too.')
 
     def _check_classes(self, checkpoint: dict, filename: str) -> None:
         """The class names of the checkpoint must be those of the data, in the same order."""
         trained = (checkpoint['meta'].get('dataset_meta') or {}).get('classes')
-        for loop in (self._train_loop, self._test_loop):
-            dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
-            classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-            if trained and classes and tuple(trained) != tuple(classes) and self.min_match == 1.0:
-                raise UserError(
-                    f'Checkpoint {filename} was trained on the classes {tuple(trained)}, the data set of the '
-                    f'config has {tuple(classes)}: names and order must be the same, or every label is wrong.'
-                )
-
-
-def _host_name(part: dict) -> str | None:
-    """The name of the class that a part of the config asks for; as it is written where it is not mmengine's.
-
-    ``'CheckpointHook'``, ``'mmengine.CheckpointHook'`` and the class itself are the same, and so is the name
-    with the prefix of a host, whose registry looks for it in mmengine's.
-    """
-    kind = part.get('type')
-    if isinstance(kind, type):
-        return kind.__name__ if kind.__module__.startswith('mmengine.') else None
-    scope, _, name = (kind or '').rpartition('.')
-    return name if name and scope in ('', 'mmengine', 'mmdet', 'mmpretrain') else kind
+        if self._doing not in ('train', 'test'):
+            return
+        loader = self.train_dataloader if self._doing == 'train' else self.test_dataloader
+        classes = (getattr(loader.dataset, 'metainfo', None) or {}).get('classes')
+        if trained and classes and tuple(trained) != tuple(classes) and self.min_match == 1.0:
+            raise UserError(
+                f'Checkpoint {filename} was trained on the classes {tuple(trained)}, the data set of the '
+                f'config has {tuple(classes)}: names and order must be the same, or every label is wrong.'
+            )

@@ -130,10 +130,9 @@ def test_a_training_starts_with_it_and_a_resumed_one_does_not(tmp_path, monkeypa
     first.cfg.backbone_from = 'start.pth'
     first.train()
     assert asked == [('start.pth', 0.9)]
-    again = make_runner(tmp_path / 'a')
+    again = make_runner(tmp_path / 'a', epochs=3, resume=str(tmp_path / 'a' / 'epoch_2.pth'))
     again.cfg.backbone_from = 'start.pth'
-    again._resume = True
-    again._init_model_weights()
+    again.train()
     assert len(asked) == 1
 
 

@@ -9,13 +9,13 @@ from torch import nn
 from mdvision import UserError
 from mdvision.config import switches
 from mdvision.config.switches import (
-    BFloat16OptimWrapper,
     drop_missing_tensorboard,
     learning_rate_line,
     scale_learning_rate,
     use_amp,
     use_ema,
 )
+from mdvision.engine import optim_wrappers
 
 
 def config(batch=4, summed=None, **auto) -> Config:
@@ -69,7 +69,7 @@ def test_half_precision_is_refused_on_a_cpu_with_the_way_out(monkeypatch):
     use_amp(cfg, None)
     assert 'type' not in cfg.optim_wrapper
     use_amp(cfg, 'bf16')
-    assert cfg.optim_wrapper.type == 'BFloat16OptimWrapper'
+    assert cfg.optim_wrapper.type == 'mdvision.BFloat16OptimWrapper'
 
 
 def test_half_precision_on_a_gpu_scales_the_loss(monkeypatch):
@@ -81,10 +81,10 @@ def test_half_precision_on_a_gpu_scales_the_loss(monkeypatch):
 
 
 def test_bfloat16_computes_in_it_and_keeps_the_weights_in_float32(monkeypatch):
-    monkeypatch.setattr(switches, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr(optim_wrappers, 'get_device', lambda: 'cpu')
     model = nn.Linear(4, 2)
     before = model.weight.detach().clone()
-    wrapper = BFloat16OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    wrapper = optim_wrappers.BFloat16OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     assert isinstance(wrapper, OptimWrapper)
     with wrapper.optim_context(model):
         out = model(torch.ones(3, 4))

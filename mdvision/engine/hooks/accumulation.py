@@ -32,7 +32,7 @@ class PendingGradientsHook(Hook):
             }
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        gradients = checkpoint.get('gradients') if runner._resume else None
+        gradients = checkpoint.get('gradients') if runner.resuming else None
         for name, parameter in _model(runner).named_parameters() if gradients else ():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter)

@@ -86,6 +86,7 @@ class CheckpointHook(HostHook):
                     'whole run another folder with --work-dir.'
                 )
         self._before_validation: tuple[int, dict] | None = None  # what was saved, if a validation is due
+        self._trains = False  # with a loop that knows where it is
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = []
@@ -114,6 +115,7 @@ class CheckpointHook(HostHook):
         super()._init_rule([rule or _rule(name) for rule, name in pairs], key_indicators)
 
     def before_train(self, runner: Runner) -> None:
+        self._trains = isinstance(runner.train_loop, EpochLoop | IterLoop)
         self._map_best_paths(runner)
         # mmengine deletes here what is more than max_keep_ckpts, before the first iteration of a resumed run.
         kept = runner.message_hub.runtime_info.pop('keep_ckpt_ids', [])
@@ -134,7 +136,7 @@ class CheckpointHook(HostHook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
         """Save the best, and the checkpoint of this position again, which now knows of the validation."""
-        if not isinstance(runner._train_loop, EpochLoop | IterLoop):
+        if not self._trains:
             super().after_val_epoch(runner, metrics)
             return
         runner.train_loop.validated()

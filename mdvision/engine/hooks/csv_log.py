@@ -3,7 +3,8 @@
 import contextlib
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,30 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.visualization import BaseVisBackend
 
+from mdvision.console import say
 from mdvision.work_dir.files import METRICS
 
-__all__ = ['CsvLogHook', 'read_log', 'read_rows']
+__all__ = ['CsvBackend', 'CsvLogHook', 'read_log', 'read_rows']
 
 _POSITION = ('phase', 'epoch', 'iter')
+
+
+class CsvBackend(BaseVisBackend):
+    """Hands what a visualizer is given to :class:`CsvLogHook`, while a training runs."""
+
+    experiment = None  # nothing to write to behind it
+
+    def __init__(self):
+        self.record: Callable[[dict], None] | None = None
+
+    def _init_env(self) -> None:
+        """Nothing: the hook has the file."""
+
+    def add_scalars(self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs) -> None:
+        if self.record is not None:
+            self.record(scalar_dict)
 
 
 class CsvLogHook(Hook):
@@ -37,20 +56,18 @@ class CsvLogHook(Hook):
         # One that was cut short after its row was written is made again.
         validated = getattr(runner.train_loop, 'position', {}).get('validated') == runner.iter
         last = dict(train=runner.iter, val=runner.iter if validated else runner.iter - 1)
-        self._last = last if runner._resume else dict(train=0, val=0)
+        self._last = last if runner.resuming else dict(train=0, val=0)
         self._columns: list[str] = []  # until the first row: a start that fails leaves the file as it is
-        self._visualizer = runner.visualizer
-        add_scalars = self._visualizer.add_scalars
-
-        def add_and_record(scalar_dict: dict, *args, **kwargs) -> None:
-            self._record(runner, scalar_dict)
-            add_scalars(scalar_dict, *args, **kwargs)
-
-        self._visualizer.add_scalars = add_and_record
+        backend = runner.visualizer.get_backend(CsvBackend.__name__)
+        if backend is None:
+            say(f'note: this run writes no {METRICS}: its visualizer was built before the runner')
+        else:
+            backend.record = partial(self._record, runner)
 
     def after_train(self, runner: Runner) -> None:
-        if is_main_process():
-            del self._visualizer.add_scalars  # the method of its class shows again
+        backend = runner.visualizer.get_backend(CsvBackend.__name__)
+        if backend is not None:
+            backend.record = None
 
     def _record(self, runner: Runner, scalars: dict) -> None:
         values = {key: _number(value) for key, value in scalars.items() if key not in ('step', *_POSITION)}

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mdvision.errors import UserError
+from mdvision.upstream import replace_method, restore_method
 
 __all__ = ['DivergedError', 'DivergenceHook']
 
@@ -62,15 +63,10 @@ class DivergenceHook(Hook):
         if parse is None or hasattr(parse, '__wrapped__'):
             return
 
-        @functools.wraps(parse)
-        def parse_and_remember(*args, **kwargs):
-            loss, self._terms = parse(*args, **kwargs)
-            return loss, self._terms
-
-        model.parse_losses = parse_and_remember
+        replace_method(model, 'parse_losses', self._remembering)
 
     def after_train(self, runner: Runner) -> None:
-        vars(_unwrapped(runner)).pop('parse_losses', None)  # the method of its class shows again
+        restore_method(_unwrapped(runner), 'parse_losses')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         self._images += _images(data_batch)
@@ -78,25 +74,38 @@ class DivergenceHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self._terms = {}  # they hold the graph of the iteration
 
+    def _remembering(self, parse: Callable) -> Callable:
+        @functools.wraps(parse)
+        def parse_and_remember(*args, **kwargs):
+            loss, self._terms = parse(*args, **kwargs)
+            return loss, self._terms
+
+        return parse_and_remember
+
     def _guard(self, runner: Runner, wrapper: OptimWrapper) -> None:
-        update_params, step = wrapper.update_params, wrapper.step
+        def guarding_update(update_params: Callable) -> Callable:
+            @functools.wraps(update_params)
+            def guarded_update(loss: Tensor, *args, **kwargs) -> None:
+                if not torch.isfinite(loss.detach()).all():
+                    self._bad_loss = self._describe_loss(loss.detach(), runner.iter + 1)
+                    if get_world_size() == 1:
+                        raise self._error(runner, self._bad_loss)
+                update_params(loss, *args, **kwargs)
 
-        @functools.wraps(update_params)
-        def guarded_update(loss: Tensor, *args, **kwargs) -> None:
-            if not torch.isfinite(loss.detach()).all():
-                self._bad_loss = self._describe_loss(loss.detach(), runner.iter + 1)
-                if get_world_size() == 1:
-                    raise self._error(runner, self._bad_loss)
-            update_params(loss, *args, **kwargs)
+            return guarded_update
 
-        # schedulers look whether the step has their counter, an attribute that wraps() copies
-        @functools.wraps(step)
-        def guarded_step(**kwargs) -> None:
-            self._check_gradients(runner, wrapper)
-            step(**kwargs)
-            self._images = []
+        def guarding_step(step: Callable) -> Callable:
+            # schedulers look whether the step has their counter, an attribute that wraps() copies
+            @functools.wraps(step)
+            def guarded_step(**kwargs) -> None:
+                self._check_gradients(runner, wrapper)
+                step(**kwargs)
+                self._images = []
 
-        wrapper.update_params, wrapper.step = guarded_update, guarded_step
+            return guarded_step
+
+        replace_method(wrapper, 'update_params', guarding_update)
+        replace_method(wrapper, 'step', guarding_step)
 
     def _check_gradients(self, runner: Runner, wrapper: OptimWrapper) -> None:
         gradients = list(_gradients(wrapper))
