@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from mmengine.device import utils as device_utils
 
-from mdvision.upstream import UnknownUpstreamError
+from mdvision.upstream import expect
 
 __all__ = ['CpuPlan', 'available_cores', 'keep_to_cpu', 'plan_cpu', 'set_workers']
 
@@ -27,8 +27,7 @@ class CpuPlan:
 
 def keep_to_cpu() -> None:
     """Have the hosts' runners take the CPU also where they see another device, such as Apple's."""
-    if not isinstance(getattr(device_utils, 'DEVICE', None), str):
-        raise UnknownUpstreamError('mmengine.device.utils has no DEVICE')
+    expect(device_utils, 'DEVICE')
     device_utils.DEVICE = 'cpu'
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from mdvision.errors import UserError
 
-__all__ = ['UnknownUpstreamError', 'replace_method', 'restore_method']
+__all__ = ['UnknownUpstreamError', 'expect', 'replace_method', 'restore_method']
 
 
 class UnknownUpstreamError(UserError, ImportError):
@@ -20,6 +20,21 @@ class UnknownUpstreamError(UserError, ImportError):
             f'mdvision does not know this version of an upstream library: {what}. Install the versions in '
             'requirements/lock.txt.'
         )
+
+
+def expect(owner: object, *names: str) -> None:
+    """Make sure that what mdvision overrides or sets in ``owner`` is what the library has.
+
+    Raises:
+        UnknownUpstreamError: one of the names is missing.
+    """
+    for name in names:
+        if not hasattr(owner, name):
+            raise UnknownUpstreamError(f'{_called(owner)} has no {name}')
+
+
+def _called(owner: object) -> str:
+    return owner.__name__ if hasattr(owner, '__name__') else type(owner).__name__
 
 
 def replace_method(
@@ -36,14 +51,13 @@ def replace_method(
     Raises:
         UnknownUpstreamError: there is no such method, or it has other parameters.
     """
-    of = owner.__name__ if hasattr(owner, '__name__') else type(owner).__name__
     method = getattr(owner, name, None)
     if not callable(method):
-        raise UnknownUpstreamError(f'{of} has no method {name!r}')
+        raise UnknownUpstreamError(f'{_called(owner)} has no method {name}')
     found = list(inspect.signature(method).parameters) if parameters is not None else None
     if found is not None and found != list(parameters):
         raise UnknownUpstreamError(
-            f'{of}.{name} takes ({", ".join(found)}), expected ({", ".join(parameters)})'
+            f'{_called(owner)}.{name} takes ({", ".join(found)}), expected ({", ".join(parameters)})'
         )
     static = isinstance(inspect.getattr_static(owner, name, None), staticmethod)
     setattr(owner, name, staticmethod(make(method)) if static else make(method))

@@ -173,16 +173,18 @@ class _RegionFeatures(torch.autograd.Function):
 
 def _pool_by_shape(roi_head: nn.Module) -> None:
     """Let the RoI extractors below ``roi_head`` look at shapes only."""
-    for name, module in roi_head.named_modules():
-        if not name.rstrip('.0123456789').endswith('roi_extractor') or isinstance(module, nn.ModuleList):
+    for name, extractor in roi_head.named_modules():
+        if not name.rstrip('.0123456789').endswith('roi_extractor') or isinstance(extractor, nn.ModuleList):
             continue
-        if list(module.parameters()):
+        if list(extractor.parameters()):
             raise UserError(
-                f'roi_head.{name} ({type(module).__name__}) has parameters of its own. Only extractors that '
-                'do nothing but pool can be counted.'
+                f'roi_head.{name} ({type(extractor).__name__}) has parameters of its own. Only extractors '
+                'that do nothing but pool can be counted.'
             )
         # A bound method, so that a copy of the model gets one of its own.
-        replace_method(module, 'forward', lambda _, module=module: MethodType(_region_features, module))
+        replace_method(
+            extractor, 'forward', lambda _, extractor=extractor: MethodType(_region_features, extractor)
+        )
 
 
 def _region_features(extractor: nn.Module, maps: Sequence[Tensor], rois: Tensor, *args, **kwargs) -> Tensor:

@@ -132,10 +132,10 @@ class ImageNet(hosts.ImageNet):
             pairs = read_pairs(Path(self.ann_file), len(self.CLASSES))
             _all_there(images, [path for path, _ in pairs], Path(self.ann_file))
         else:
-            pairs = self._find_samples()
+            pairs = self._in_folders()
         return [dict(img_path=f'{images}/{path}', gt_label=label) for path, label in pairs]
 
-    def _find_samples(self) -> list[tuple[str, int]]:
+    def _in_folders(self) -> list[tuple[str, int]]:
         images = Path(self.img_prefix)
         found = class_names(images)
         if not found:

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from mdvision.upstream import replace_method, restore_method
+from mdvision.upstream import expect, replace_method, restore_method
 from mdvision.work_dir.files import TEST, config_header
 
 __all__ = ['PatientRunner']
@@ -44,6 +44,7 @@ class PatientRunner(Runner):
         super().__init__(model, self._waiting_room, *args, **kwargs)
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        expect(self, '_work_dir', '_log_dir')
         # The log, which needs a file at once, has been built: from here on the folders are the real ones.
         self._work_dir = self._real_work_dir
         self._log_dir = str(Path(self._work_dir) / self.timestamp)

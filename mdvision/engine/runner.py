@@ -33,6 +33,7 @@ from mdvision.engine.hooks.resumed_settings import SettingsHook, check_settings,
 from mdvision.engine.hooks.shared_losses import SharedLossesHook
 from mdvision.errors import UserError
 from mdvision.processes.signals import DeafWorker
+from mdvision.upstream import expect
 from mdvision.work_dir.full_disk import note_failures_of_log_files
 
 from .fetching import FetchingLoader, PlacingSampler
@@ -55,6 +56,8 @@ class Runner(PatientRunner):
     * The learning rate is scaled with gradient accumulation too; metrics.csv has what is logged.
     * RoI extractors of MMDetection keep the corners of regions under mixed precision.
     * A config without an interval of the LoggerHook logs at least four lines an epoch.
+
+    Build it with :meth:`from_cfg`, which puts our hooks, loops and log processor into the config.
     """
 
     min_match = 1.0
@@ -67,6 +70,7 @@ class Runner(PatientRunner):
         self._built = time.time()
         self._doing: str | None = None  # 'train', 'val' or 'test'
         super().__init__(*args, **kwargs)
+        expect(self, '_has_loaded', '_resume')
 
     @property
     def resuming(self) -> bool:

@@ -9,6 +9,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import nn
 
 from mdvision.errors import UserError
+from mdvision.upstream import expect
 
 from .fetching import FetchingLoader, seed_iteration, seed_pass
 
@@ -30,6 +31,7 @@ class _Resumable:
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        expect(self, '_iter', '_max_iters')
         self.position = dict(passes=0, trained=[], validate_first=False, validated=None)
 
     def take_up(self, meta: dict, name: str) -> None:
@@ -103,13 +105,13 @@ class EpochLoop(_Resumable, EpochBasedTrainLoop):
         super().take_up(meta, name)
         first = self._begin_pass()
         # In epochs before this one a batch may have had another number of images.
-        self._max_iters = self._iter + (self._max_epochs - self._epoch) * len(self.dataloader) - first
+        self._max_iters = self._iter + (self.max_epochs - self._epoch) * len(self.dataloader) - first
 
     def run(self) -> nn.Module:
         self.runner.call_hook('before_train')
-        if self.position['validate_first'] and self._validation_is_due(self._epoch, self._max_epochs):
+        if self.position['validate_first'] and self._validation_is_due(self._epoch, self.max_epochs):
             self._validate()
-        while self._epoch < self._max_epochs and not self.stop_training:
+        while self._epoch < self.max_epochs and not self.stop_training:
             self.run_epoch()
             self._decide_current_val_interval()
             if self.position['validate_first']:
@@ -125,7 +127,7 @@ class EpochLoop(_Resumable, EpochBasedTrainLoop):
             self.run_iter(index, data_batch)
         self._end_pass()
         done = self._epoch + 1
-        self.position['validate_first'] = self._validation_is_due(done, self._max_epochs)
+        self.position['validate_first'] = self._validation_is_due(done, self.max_epochs)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 

@@ -5,9 +5,11 @@ import errno
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mmengine.runner import Runner
+
+from mdvision.upstream import replace_method
 
 __all__ = [
     'describe_unwritable',
@@ -57,7 +59,7 @@ def noted_failures(runner: Runner) -> Iterator[None]:
 def note_failures_of_log_files(runner: Runner, logger: logging.Logger) -> None:
     """Like :func:`noted_failures`, for lines of the log file; logging would print a traceback for each."""
 
-    def handler_for(file: logging.FileHandler):
+    def noting(file: logging.FileHandler) -> Callable:
         def handle_error(record: logging.LogRecord) -> None:
             error = sys.exc_info()[1]
             if isinstance(error, OSError) and error.errno in _CAUSES:
@@ -70,7 +72,7 @@ def note_failures_of_log_files(runner: Runner, logger: logging.Logger) -> None:
 
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
-            handler.handleError = handler_for(handler)
+            replace_method(handler, 'handleError', lambda _, handler=handler: noting(handler))
 
 
 def quiet_chart_threads() -> None:

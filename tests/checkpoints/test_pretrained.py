@@ -132,5 +132,5 @@ def test_a_classifier_in_a_detector_of_mmdet(tmp_path):
 
 def test_an_mmengine_of_another_make_is_an_import_error(monkeypatch):
     monkeypatch.setattr(host, 'load_state_dict', lambda module, weights: None)
-    with pytest.raises(ImportError, match='does not know this version .*load_state_dict takes'):
+    with pytest.raises(ImportError, match=r'does not know this version .*load_state_dict takes'):
         pretrained.install()

@@ -8,8 +8,10 @@ import os
 import re
 import resource
 import signal
+import threading
 from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,6 +25,7 @@ from mdvision.engine.hooks import checkpoint as saving
 from mdvision.engine.hooks.csv_log import read_rows
 from mdvision.engine.hooks.interruption import train_until_told_to_stop
 from mdvision.work_dir.folder import find_resumable
+from mdvision.work_dir.full_disk import quiet_chart_threads
 from mdvision.work_dir.lock import LOCK, lock_work_dir
 from tests.engine.toy import make_runner
 
@@ -274,3 +277,18 @@ def test_a_limit_of_the_size_of_files(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_thread_of_tensorboard_raises_is_said_once(monkeypatch):
+    shown = []
+    monkeypatch.setattr(threading, 'excepthook', shown.append)
+    quiet_chart_threads()
+    charts = type('Writer', (threading.Thread,), dict(__module__='tensorboard.writer'))()
+    full, other = OSError(errno.ENOSPC, 'No space left'), ValueError()
+    thrown = [
+        SimpleNamespace(thread=thread, exc_value=error)
+        for thread, error in ((charts, full), (charts, other), (threading.Thread(), full))
+    ]
+    for args in thrown:
+        threading.excepthook(args)
+    assert shown == thrown[1:]

@@ -14,12 +14,16 @@ from mdvision.console import say
 from mdvision.engine.train_loop import EpochLoop, IterLoop
 from mdvision.errors import UserError, did_you_mean
 from mdvision.evaluation.direction import is_lower_better
+from mdvision.upstream import expect
 from mdvision.work_dir.files import INTERRUPTED
 
 from .accumulation import share_pending_gradients
 from .shared_losses import share_losses
 
 __all__ = ['CheckpointHook', 'write_whole']
+
+# Overridden below: under another name they would not be called.
+expect(HostHook, '_init_rule', '_save_best_checkpoint', '_save_checkpoint_with_step')
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
