@@ -12,8 +12,6 @@ from pathlib import Path, PurePosixPath
 
 from mmengine.device import utils as device_utils
 
-from mdvision.upstream import expect
-
 __all__ = ['CpuPlan', 'available_cores', 'keep_to_cpu', 'plan_cpu', 'set_workers']
 
 
@@ -27,7 +25,10 @@ class CpuPlan:
 
 def keep_to_cpu() -> None:
     """Have the hosts' runners take the CPU also where they see another device, such as Apple's."""
-    expect(device_utils, 'DEVICE')
+    if not hasattr(device_utils, 'DEVICE'):  # without it the run would be on the other device
+        raise ImportError(
+            'mmengine.device.utils has no DEVICE. Install the versions in requirements/lock.txt.'
+        )
     device_utils.DEVICE = 'cpu'
 
 

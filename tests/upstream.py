@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import mdvision  # noqa: F401  first: mmdet.models needs its operators
+
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / 'mdvision'
 PAGE = HERE.parent / 'docs' / 'upstream.md'
