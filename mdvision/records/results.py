@@ -64,7 +64,9 @@ def add_result(root: Path, config: str, results_json: Path, metrics: list[str]) 
             or the table has it already.
     """
     if not (root / config).is_file():
-        raise UserError(f'{config} does not exist in {root}. Give the path of the config from the root.')
+        raise UserError(
+            f'{config} does not exist in {root.absolute()}. Give the path of the config from the root.'
+        )
     if not Path(results_json).is_file():
         raise UserError(
             f'{results_json} does not exist. Give the results.json in the work dir of a training.'
