@@ -121,7 +121,7 @@ NOT_TRIED = {
 
 
 def _shrink(node: object) -> None:
-    """No pretrained weights, few proposals and queries, short hourglasses."""
+    """No pretrained weights, no padding to a fixed size, few proposals and queries, short hourglasses."""
     if isinstance(node, list | tuple):
         for child in node:
             _shrink(child)
@@ -130,6 +130,8 @@ def _shrink(node: object) -> None:
     for key in [key for key in node if key in ('init_cfg', 'pretrained')]:
         if key == 'pretrained' or 'checkpoint' in str(node[key]):
             node[key] = None
+    if node.get('batch_augments'):
+        node['batch_augments'] = None
     if node.get('type') == 'HourglassNet':
         node.update(
             num_stacks=1, downsample_times=3, stage_channels=[32, 32, 32, 32], stage_blocks=[1, 1, 1, 1]
