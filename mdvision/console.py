@@ -10,7 +10,14 @@ import warnings
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 
-__all__ = ['ConsoleFilter', 'current_logger', 'import_host', 'outlive_readers', 'quiet_third_parties', 'say']
+__all__ = [
+    'ConsoleFilter',
+    'current_logger',
+    'import_upstream',
+    'outlive_readers',
+    'quiet_third_parties',
+    'say',
+]
 
 # Warnings of the hosts about their own code: nothing the user wrote causes them, or can change it.
 _HOST_NOISE = (
@@ -95,7 +102,7 @@ def quiet_third_parties() -> None:
         warnings.filterwarnings('ignore', message=f'.*{noise.replace("(", ".")}')
 
 
-def import_host(scope: str) -> None:
+def import_upstream(scope: str) -> None:
     """Import the data sets and models of a host without what it prints about its optional parts.
 
     Args:

@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 import mdvision
 from mdvision.config.fill import fill_config
 from mdvision.config.overrides import apply_overrides
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from tests.config_names import CONFIGS, DATA_SETS, ROOT, ConfigName, read_name
 from tests.data_sets import write_image_folder
 
@@ -140,7 +140,7 @@ def parsed(name: str) -> Config:
 
 def in_scope(cfg: Config) -> Config:
     """The same config, with the registries of its host in place."""
-    import_host(cfg.default_scope)
+    import_upstream(cfg.default_scope)
     init_default_scope(cfg.default_scope)
     return cfg
 
@@ -455,7 +455,7 @@ def test_the_c4_detector_trains_a_step_and_predicts():
     from mmengine.structures import InstanceData
 
     cfg = Config.fromfile(ROOT / 'configs/emanet/faster_rcnn_c4_voc.py').model
-    import_host('mmdet')
+    import_upstream('mmdet')
     init_default_scope('mmdet')
     narrow = dict(base_channels=16, stage_blocks=(1, 1, 1, 1), gate_reduction=4, groups=(1, 2, 4, 4))
     cfg.backbone.update(narrow)
@@ -491,7 +491,7 @@ def test_the_lines_for_small_pictures_in_the_folder_config_fit_it(tmp_path):
     text = ast.get_docstring(ast.parse(path.read_text()))
     options = re.search(r'--cfg-options (model\.backbone\.stem.*?)(\n\n|$)', text, re.DOTALL)[1].split()
     cfg = Config.fromfile(path)
-    import_host('mmpretrain')
+    import_upstream('mmpretrain')
     init_default_scope('mmpretrain')
     apply_overrides(cfg, options)
     assert cfg.model.backbone.stem == 'cifar'

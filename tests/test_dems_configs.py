@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 import mdvision
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.engine.hooks.augmentation_schedule import scheduled_transforms
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ COLOUR = ['torchvision/ColorJitter', 'torchvision/RandomGrayscale', 'torchvision
 
 @pytest.fixture(autouse=True)
 def host():
-    import_host('mmpretrain')
+    import_upstream('mmpretrain')
     init_default_scope('mmpretrain')
 
 

@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mdvision
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 
-import_host('mmdet')
+import_upstream('mmdet')
 from mdvision.detectors import fit_to_backbone  # noqa: E402
 
 RESNET = dict(type='mdvision.AttentionResNet', depth=18, stem='imagenet', out_indices=(0, 1, 2, 3))

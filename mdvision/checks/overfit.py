@@ -18,7 +18,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mdvision.config.image_size import image_size
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.datasets import make_mini_voc
 from mdvision.errors import UserError
 
@@ -49,7 +49,7 @@ def overfit(cfg: Config, seconds: float, small: bool, lr: float, seed: int) -> t
     Returns:
         voc12/mAP50 on the images, and the number of iterations trained.
     """
-    import_host('mmdet')
+    import_upstream('mmdet')
     init_default_scope('mmdet')
     cfg = copy.deepcopy(cfg)
     height, width = image_size(cfg) or (120, 160)

@@ -22,7 +22,7 @@ from mdvision.config.switches import (
 )
 from mdvision.config.values import find_missing_sections
 from mdvision.console import say
-from mdvision.engine.hooks.interruption import train_until_told_to_stop
+from mdvision.engine.hooks.interruption import train_interruptibly
 from mdvision.engine.runner import Runner
 from mdvision.findings import report
 from mdvision.processes.distributed import leave
@@ -83,7 +83,7 @@ def train(args: argparse.Namespace) -> None:
     with lock_work_dir(Path(cfg.work_dir)):
         runner = _start(cfg, args, hardware)
         if runner is not None:
-            train_until_told_to_stop(runner)
+            train_interruptibly(runner)
             write_report(runner, started, command_line())
 
 

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mdvision.console import import_host, say
+from mdvision.console import import_upstream, say
 from mdvision.datasets.class_folders import class_names
 from mdvision.errors import UserError
 from mdvision.models.shapes import channels_of, trace, trace_backbone
@@ -54,7 +54,7 @@ def fill_config(cfg: Config) -> None:
         return
     scope = cfg.get('default_scope')
     if scope in ('mmdet', 'mmpretrain'):
-        import_host(scope)
+        import_upstream(scope)
     with DefaultScope.overwrite_default_scope(scope):
         if classes:
             _fill_num_classes(classes, next(config_datasets(cfg, ('train',)), None))

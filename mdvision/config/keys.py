@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.errors import did_you_mean
 from mdvision.findings import Finding
 
@@ -156,7 +156,7 @@ def find_unknown_types(cfg: Config) -> list[Finding]:
 def unregistered_hint(name: str, registry: Registry) -> str:
     """Suggest what an unregistered name may have been meant to be."""
     for scope in ('mmdet', 'mmpretrain'):  # a config may lack its default_scope
-        import_host(scope)
+        import_upstream(scope)
     root = registry
     while root.parent is not None:
         root = root.parent

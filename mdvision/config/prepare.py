@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from mmengine.config import Config
 
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.findings import Finding, report
 
 from .faults import find_config_faults
@@ -36,7 +36,7 @@ def prepare(
         sys.path.append(os.getcwd())
     cfg = load_config(path)
     if cfg.get('default_scope') in ('mmdet', 'mmpretrain'):
-        import_host(cfg.default_scope)
+        import_upstream(cfg.default_scope)
     apply_overrides(cfg, list(overrides))
     tell(find_config_faults(cfg, path))
     drop_missing_tensorboard(cfg)

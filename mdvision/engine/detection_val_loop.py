@@ -104,10 +104,10 @@ class DetectionValLoop(ValLoop):
     def _boxes_and_loss(self, index: int, data_batch: dict) -> list[BaseDataElement]:
         model = _unwrapped(self.runner.model)
         data = model.data_preprocessor(data_batch, False)
-        truth = [_in_pixels_of_the_input(sample) for sample in data['data_samples']]
-        with _features_computed_once(model):
+        truth = [_to_input_scale(sample) for sample in data['data_samples']]
+        with _cached_features(model):
             outputs = model(**data, mode='predict')
-            with _random_numbers_apart(seed=index):
+            with _isolated_rng(seed=index):
                 losses = model(**dict(data, data_samples=truth), mode='loss')
         _, scalars = model.parse_losses(losses)
         for name, value in scalars.items():
@@ -165,7 +165,7 @@ def _check_pipeline(dataset: Dataset) -> None:
         )
 
 
-def _in_pixels_of_the_input(sample: BaseDataElement) -> BaseDataElement:
+def _to_input_scale(sample: BaseDataElement) -> BaseDataElement:
     """A sample as in training: the same image, with boxes where its objects are in the resized image."""
     scale = sample.get('scale_factor')
     if scale is None:
@@ -193,7 +193,7 @@ def _in_pixels_of_the_input(sample: BaseDataElement) -> BaseDataElement:
 
 
 @contextmanager
-def _features_computed_once(model: nn.Module) -> Iterator[None]:
+def _cached_features(model: nn.Module) -> Iterator[None]:
     """Prediction and loss of a batch look at the same features: the backbone need not run twice."""
     known = []
 
@@ -213,7 +213,7 @@ def _features_computed_once(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _random_numbers_apart(seed: int) -> Iterator[None]:
+def _isolated_rng(seed: int) -> Iterator[None]:
     """Random numbers from ``seed``; what comes after goes on as if none had been drawn."""
     before = random.getstate(), np.random.get_state()
     devices = [torch.cuda.current_device()] if is_cuda_available() else []

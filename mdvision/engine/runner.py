@@ -26,7 +26,7 @@ from mdvision.config.switches import effective_batch_size
 from mdvision.console import ConsoleFilter, say
 from mdvision.engine.hooks.accumulation import PendingGradientsHook
 from mdvision.engine.hooks.bad_images import BadImagesHook
-from mdvision.engine.hooks.checkpoint import write_whole
+from mdvision.engine.hooks.checkpoint import write_atomically
 from mdvision.engine.hooks.csv_log import CsvBackend, CsvLogHook
 from mdvision.engine.hooks.divergence import DivergenceHook
 from mdvision.engine.hooks.resumed_settings import SettingsHook, check_settings, follow_config
@@ -194,7 +194,7 @@ class Runner(PatientRunner):
             save(str(out_dir), path.name, *args, meta=meta, **kwargs)
             seal(path)
 
-        write_whole(Path(out_dir) / filename, write)
+        write_atomically(Path(out_dir) / filename, write)
 
     def resume(
         self,

@@ -8,7 +8,7 @@ from torch import nn
 import mdvision
 from mdvision import UserError
 from mdvision.checkpoints.reading import load_backbone
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.registry import MODELS
 from tests.engine.toy import make_runner
 
@@ -137,5 +137,5 @@ def test_a_training_starts_with_it_and_a_resumed_one_does_not(tmp_path, monkeypa
 
 
 def setup_module():
-    import_host('mmdet')
+    import_upstream('mmdet')
     init_default_scope('mmdet')

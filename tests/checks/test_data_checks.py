@@ -16,7 +16,7 @@ from mdvision.checks.data import check_data_files
 from mdvision.checks.data.images import check_built_images
 from mdvision.checks.data.model import check_batches, check_num_classes
 from mdvision.checks.data.splits import check_splits
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.models.necks import MLPLogits
 from tests.datasets.voc_folder import Folder, item
 
@@ -56,14 +56,14 @@ class Coco:
         return Config(dict(default_scope='mmdet', train_dataloader=dict(dataset=dataset | more)))
 
     def built(self, **more):
-        import_host('mmdet')
+        import_upstream('mmdet')
         dataset = self.config(**more).train_dataloader.dataset
         return DATASETS.build(dict(dataset, type='mmdet.CocoDataset', serialize_data=False))
 
 
 @pytest.fixture
 def coco(tmp_path) -> Coco:
-    import_host('mmdet')
+    import_upstream('mmdet')
     return Coco(tmp_path / 'cells')
 
 
@@ -199,7 +199,7 @@ def test_images_of_a_coco_file_are_looked_at(coco):
 
 @pytest.fixture
 def voc(tmp_path) -> Folder:
-    import_host('mmdet')
+    import_upstream('mmdet')
     return Folder(tmp_path / 'voc')
 
 
@@ -238,7 +238,7 @@ def test_data_sets_within_wrappers_are_found(coco):
 @pytest.fixture
 def pictures(tmp_path) -> Path:
     """Two pictures of each of three classes, in folders and in lists."""
-    import_host('mmpretrain')
+    import_upstream('mmpretrain')
     for split in ('train', 'val'):
         lines = []
         for label, name in enumerate(('bird', 'cat', 'dog')):
@@ -406,7 +406,7 @@ def test_a_set_that_makes_no_batch_is_an_error():
 
 @pytest.mark.fault('1.12')
 def test_mmpretrains_voc_is_checked_with_our_reader(voc):
-    import_host('mmpretrain')
+    import_upstream('mmpretrain')
     dataset = dict(type='VOC', data_root=str(voc.root), split='train', metainfo=dict(classes=('cat', 'dog')))
     cfg = Config(dict(default_scope='mmpretrain', train_dataloader=dict(dataset=dataset)))
     assert errors(check_data_files(cfg)) == ''

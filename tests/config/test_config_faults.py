@@ -13,7 +13,7 @@ from mdvision.config.faults import check_config, find_config_faults
 from mdvision.config.overrides import apply_overrides, literal
 from mdvision.config.reading import find_unread_names, load_config, read_files
 from mdvision.config.values import find_missing_sections
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from tests.engine.toy import make_runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def config(tmp_path):
         file.write_text(base + text)
         cfg = load_config(str(file))
         if cfg.get('default_scope'):
-            import_host(cfg.default_scope)
+            import_upstream(cfg.default_scope)
         apply_overrides(cfg, list(overrides))
         check_config(cfg, str(file))
         return cfg
@@ -100,7 +100,7 @@ def test_a_key_that_no_class_declares_is_a_warning(config):
 @pytest.mark.parametrize('path', SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_config_has_no_fault(path):
     cfg = load_config(str(path))
-    import_host(cfg.default_scope)
+    import_upstream(cfg.default_scope)
     assert find_config_faults(cfg, str(path)) == []
     assert find_unread_names(read_files(path)) == []
 
@@ -110,7 +110,7 @@ def test_a_stock_config_has_no_unknown_key(host):
     """One config of each folder of the host's; classes may want packages that are not installed."""
     import importlib
 
-    import_host(host)
+    import_upstream(host)
     folder = Path(importlib.import_module(host).__file__).parent / '.mim' / 'configs'
     seen = 0
     for family in sorted(path for path in folder.iterdir() if path.name != '_base_'):
@@ -346,7 +346,7 @@ def test_wrong_channels_name_the_part_with_expected_and_got(host, capsys):
     import torch
     from mmengine.registry import MODELS, init_default_scope
 
-    import_host(host)
+    import_upstream(host)
     init_default_scope(host)
     backbone = dict(type='mdvision.AttentionResNet', depth=18, base_channels=8, out_indices=(1, 2))
     if host == 'mmdet':
@@ -371,7 +371,7 @@ def test_plugins_of_a_basic_block_lead_to_a_backbone_that_has_them(capsys):
     from mmdet.registry import MODELS
     from mmengine.registry import init_default_scope
 
-    import_host('mmdet')
+    import_upstream('mmdet')
     init_default_scope('mmdet')
     plugins = [dict(cfg=dict(type='mdvision.CBAM'), position='after_conv1')]
     said = complaint(capsys, lambda: MODELS.build(dict(type='ResNet', depth=18, plugins=plugins)))

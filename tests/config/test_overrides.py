@@ -7,7 +7,7 @@ from mdvision import UserError
 from mdvision.checks.data import check_data_files
 from mdvision.config.overrides import apply_overrides, literal
 from mdvision.config.reading import load_config
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from tests.data_sets import write_coco
 
 CONFIG = 'configs/emanet/faster_rcnn_minivoc.py'
@@ -135,7 +135,7 @@ def test_the_data_root_of_coco_is_that_of_its_metric_too():
 def test_absent_coco_files_are_named_with_their_source_and_layout(tmp_path):
     cfg = load_config('configs/emanet/faster_rcnn_coco.py')
     apply_overrides(cfg, [f'data_root={tmp_path}'])
-    import_host('mmdet')
+    import_upstream('mmdet')
     for finding in check_data_files(cfg):
         assert finding.severity == 'error'
         for part in ('instances_', '2017.json', 'cocodataset.org', 'layout:', 'data_root=FOLDER'):

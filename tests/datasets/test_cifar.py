@@ -10,7 +10,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from mdvision import CIFAR10, CIFAR10JPEG, CIFAR100, UserError
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 
 rng = np.random.default_rng(0)
 PIXELS = rng.integers(0, 256, (24, 3072), dtype=np.uint8)
@@ -196,7 +196,7 @@ def test_a_cut_jpeg_archive_is_named(tmp_path):
 def test_they_build_in_a_config(cifar10, cifar100):
     from mmpretrain.registry import DATASETS
 
-    import_host('mmpretrain')
+    import_upstream('mmpretrain')
     init_default_scope('mmpretrain')
     np.savez(cifar10 / 'train.npz', **jpeg_arrays())
     pipeline = [dict(type='RandomCrop', crop_size=32, padding=4), dict(type='PackInputs')]

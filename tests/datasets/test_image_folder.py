@@ -13,7 +13,7 @@ from PIL import Image
 
 from mdvision import ImageFolder, UserError
 from mdvision.config.fill import fill_config
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.datasets import image_folder
 from mdvision.datasets.class_folders import read_pairs, shared_files
 
@@ -23,7 +23,7 @@ CLASSES = ('bird', 'cat', 'dog')
 
 @pytest.fixture(autouse=True)
 def host():
-    import_host('mmpretrain')
+    import_upstream('mmpretrain')
     init_default_scope('mmpretrain')
 
 

@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from mdvision import EMNIST, MNIST, FashionMNIST, UserError
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 
 rng = np.random.default_rng(0)
 
@@ -193,7 +193,7 @@ def test_emnist_is_turned_upright(tmp_path, inner):
 def test_they_build_in_a_config(tmp_path):
     from mmpretrain.registry import DATASETS
 
-    import_host('mmpretrain')
+    import_upstream('mmpretrain')
     init_default_scope('mmpretrain')
     pipeline = [dict(type='PackInputs')]
     for kind in (MNIST, FashionMNIST, EMNIST):

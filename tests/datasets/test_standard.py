@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 
 import mdvision
 from mdvision import Caltech101, ImageNet, MiniImageNet, UserError
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 
 FRAGMENTS = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
 NAMES = [path.stem for path in sorted(FRAGMENTS.glob('*.py')) if path.stem not in ('coco', 'voc0712')]
@@ -17,7 +17,7 @@ NAMES = [path.stem for path in sorted(FRAGMENTS.glob('*.py')) if path.stem not i
 
 @pytest.fixture(autouse=True)
 def host():
-    import_host('mmpretrain')
+    import_upstream('mmpretrain')
     init_default_scope('mmpretrain')
 
 

@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS
 from torch import nn
 
 from mdvision.engine.hooks.csv_log import read_rows
-from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.engine.hooks.interruption import Interrupted, train_interruptibly
 from mdvision.work_dir.folder import find_resumable
 from tests.engine.toy import ToyData, ToyMetric, ToyModel, make_runner
 
@@ -99,7 +99,7 @@ def train(folder, ends=(), **settings):
         hooks = (dict(type='EndAt', **end),) if end else ()
         runner = make_runner(folder, hooks=hooks, resume=checkpoint and str(checkpoint), **settings)
         try:
-            train_until_told_to_stop(runner)
+            train_interruptibly(runner)
         except (Interrupted, Killed):
             assert end is not None
         else:

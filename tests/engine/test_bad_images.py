@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from mdvision.commands.report import _write_results
 from mdvision.engine.hooks import bad_images
 from mdvision.engine.hooks.bad_images import ImageGuard, TooManyBadImagesError, UnreadableImageError
-from mdvision.engine.hooks.interruption import train_until_told_to_stop
+from mdvision.engine.hooks.interruption import train_interruptibly
 from mdvision.errors import UserError
 from tests.engine.toy import make_runner
 
@@ -60,7 +60,7 @@ def run(tmp_path, size: int = 8, workers: int = 0, **more):
         sampler=dict(type='DefaultSampler', shuffle=True),
     )  # fmt: skip
     runner = make_runner(tmp_path / 'run', train_dataloader=loader, **more)
-    train_until_told_to_stop(runner)
+    train_interruptibly(runner)
     return runner
 
 

@@ -14,7 +14,7 @@ from mdvision.checkpoints.reading import read_checkpoint
 from mdvision.commands.report import _last_validation
 from mdvision.engine.fetching import PlacingSampler
 from mdvision.engine.hooks.checkpoint import CheckpointHook
-from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.engine.hooks.interruption import Interrupted, train_interruptibly
 from mdvision.work_dir.folder import find_resumable
 from tests.engine.resumed import Killed, assert_same, settings_of, state, train
 from tests.engine.toy import ToyData, make_runner
@@ -74,7 +74,7 @@ def test_a_training_by_iterations_is_one_long_epoch_to_the_hooks(tmp_path):
 def test_the_middle_of_an_epoch_wants_a_loader_with_a_sampler(tmp_path):
     with pytest.raises(Interrupted):
         end = dict(type='EndAt', iteration=7, signal=15)
-        train_until_told_to_stop(make_runner(tmp_path, hooks=(end,), **settings_of()))
+        train_interruptibly(make_runner(tmp_path, hooks=(end,), **settings_of()))
     checkpoint = str(tmp_path / 'interrupted.pth')
     runner = make_runner(tmp_path, resume=checkpoint, **settings_of())
     runner._train_dataloader = DataLoader(ToyData(10), batch_size=2)
@@ -154,7 +154,7 @@ def test_another_batch_size_repeats_and_skips_no_image(tmp_path, sizes):
         settings = settings_of(loader=dict(batch_size=size), epochs=2)
         runner = make_runner(tmp_path, hooks=hooks, resume=checkpoint and str(checkpoint), **settings)
         with contextlib.nullcontext() if last else pytest.raises(Interrupted):
-            train_until_told_to_stop(runner)
+            train_interruptibly(runner)
         seen += ToyData.seen
     assert Counter(seen) == Counter(dict.fromkeys(range(10), 2))
     assert runner.iter == runner.max_iters
@@ -238,7 +238,7 @@ def test_killed_before_an_outdated_checkpoint_is_deleted(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(CheckpointHook, '_delete', killed)
-        train_until_told_to_stop(make_runner(tmp_path, **settings))
+        train_interruptibly(make_runner(tmp_path, **settings))
     assert (tmp_path / 'epoch_3.pth').is_file()
     train(tmp_path, **settings)
     assert {path.name for path in tmp_path.glob('*.pth')} == {'epoch_3.pth', 'epoch_4.pth'}

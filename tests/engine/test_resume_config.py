@@ -15,7 +15,7 @@ from mdvision.checkpoints.resumable import nothing_left
 from mdvision.commands import train as command
 from mdvision.engine import runner as runner_module
 from mdvision.engine.hooks import resumed_settings as settings
-from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.engine.hooks.interruption import Interrupted, train_interruptibly
 from tests.engine.toy import last, make_runner, same_training
 
 
@@ -271,7 +271,7 @@ def test_a_schedule_in_iterations_goes_on_in_its_epoch_with_another_batch(tmp_pa
 
     def rates_of(folder, *hooks, **settings):
         RatesOfIterations.seen.clear()
-        train_until_told_to_stop(make_runner(tmp_path / folder, hooks=(rates, *hooks), **settings))
+        train_interruptibly(make_runner(tmp_path / folder, hooks=(rates, *hooks), **settings))
         return list(RatesOfIterations.seen)
 
     whole = rates_of('whole', **large)

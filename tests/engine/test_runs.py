@@ -13,7 +13,7 @@ from mdvision.engine import log_processor
 from mdvision.engine import runner as runner_module
 from mdvision.engine.hooks import checkpoint as saving
 from mdvision.engine.hooks.csv_log import read_rows
-from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.engine.hooks.interruption import Interrupted, train_interruptibly
 from mdvision.work_dir.folder import find_resumable
 from tests.engine.toy import ToyData, make_runner
 
@@ -64,13 +64,13 @@ def test_gradients_that_are_summed_count_in_the_learning_rate(tmp_path):
 def test_old_checkpoints_go_when_the_new_one_is_there(tmp_path, monkeypatch):
     """Before each file appears, the ones it succeeds are still there."""
     before = {}
-    write = saving.write_whole
+    write = saving.write_atomically
 
     def spy(path, writer):
         before.setdefault(path.name, {p.name for p in tmp_path.glob('*.pth')})
         write(path, writer)
 
-    monkeypatch.setattr(runner_module, 'write_whole', spy)
+    monkeypatch.setattr(runner_module, 'write_atomically', spy)
     make_runner(
         tmp_path, epochs=3, checkpoint=dict(max_keep_ckpts=1, save_best='score', rule='greater')
     ).train()
@@ -98,7 +98,7 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(tmp_path):
         raise OSError(28, 'No space left on device')
 
     with pytest.raises(UserError, match=r'No space left.* make room and continue with --resume\.$'):
-        saving.write_whole(target, write)
+        saving.write_atomically(target, write)
     assert target.read_bytes() == b'whole'
     assert list(tmp_path.iterdir()) == [target]
 
@@ -119,14 +119,14 @@ def test_a_run_that_is_told_to_stop_goes_on_as_if_it_had_not(tmp_path, number):
 
     stop = dict(type='SignalAt', iteration=9, number=int(number))
     with pytest.raises(Interrupted) as stopped:
-        train_until_told_to_stop(make_runner(tmp_path / 'run', epochs=4, hooks=(stop,)))
+        train_interruptibly(make_runner(tmp_path / 'run', epochs=4, hooks=(stop,)))
     assert stopped.value.signal == number
     seen = list(ToyData.seen)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     checkpoint = find_resumable(tmp_path / 'run')
     assert checkpoint.name == 'interrupted.pth'
 
-    train_until_told_to_stop(make_runner(tmp_path / 'run', epochs=4, resume=str(checkpoint)))
+    train_interruptibly(make_runner(tmp_path / 'run', epochs=4, resume=str(checkpoint)))
     assert seen + ToyData.seen == whole
     assert same(weights(tmp_path / 'whole' / 'epoch_4.pth'), weights(tmp_path / 'run' / 'epoch_4.pth'))
     assert not checkpoint.exists()
@@ -142,11 +142,11 @@ def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path, where):
     stop = dict(type='SignalAt', **where)
     runner = make_runner(tmp_path / 'run', epochs=2, hooks=(average, stop), train_cfg=dict(val_interval=2))
     with pytest.raises(Interrupted):
-        train_until_told_to_stop(runner)
+        train_interruptibly(runner)
     interrupted = tmp_path / 'run' / 'interrupted.pth'
     assert same(weights(interrupted), weights(tmp_path / 'whole' / 'epoch_2.pth'))
     assert not [row for row in read_rows(tmp_path / 'run' / 'metrics.csv') if row['phase'] == 'val']
-    train_until_told_to_stop(
+    train_interruptibly(
         make_runner(
             tmp_path / 'run',
             epochs=2,
@@ -218,9 +218,9 @@ def test_a_training_that_counts_iterations_stops_and_goes_on_too(tmp_path):
     make_runner(tmp_path / 'whole', **settings).train()
     stop = dict(type='SignalAt', iteration=4)
     with pytest.raises(Interrupted):
-        train_until_told_to_stop(make_runner(tmp_path / 'run', hooks=(stop,), **settings))
+        train_interruptibly(make_runner(tmp_path / 'run', hooks=(stop,), **settings))
     checkpoint = str(tmp_path / 'run' / 'interrupted.pth')
-    train_until_told_to_stop(make_runner(tmp_path / 'run', resume=checkpoint, **settings))
+    train_interruptibly(make_runner(tmp_path / 'run', resume=checkpoint, **settings))
     assert same(weights(tmp_path / 'whole' / 'iter_10.pth'), weights(tmp_path / 'run' / 'iter_10.pth'))
     steps = [row['iter'] for row in read_rows(tmp_path / 'run' / 'metrics.csv') if row['phase'] == 'train']
     assert steps == [str(i) for i in range(1, 11)]

@@ -10,8 +10,8 @@ import torch
 from mmengine.config import Config
 
 from mdvision import UserError
-from mdvision.engine.hooks.checkpoint import CheckpointHook, write_whole
-from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.engine.hooks.checkpoint import CheckpointHook, write_atomically
+from mdvision.engine.hooks.interruption import Interrupted, train_interruptibly
 from mdvision.work_dir.folder import find_resumable
 from mdvision.work_dir.lock import lock_work_dir
 from tests.engine.toy import make_runner
@@ -145,7 +145,7 @@ def test_a_resumed_run_that_is_to_keep_fewer_deletes_them_after_its_first_checkp
     before = {'epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth'}
     resume = str(tmp_path / 'epoch_3.pth')
     with pytest.raises(Interrupted):
-        train_until_told_to_stop(make_runner(tmp_path, 4, (stop,), resume, checkpoint=fewer))
+        train_interruptibly(make_runner(tmp_path, 4, (stop,), resume, checkpoint=fewer))
     assert names(tmp_path) == before | {'interrupted.pth'}
     make_runner(tmp_path, 4, resume=str(tmp_path / 'interrupted.pth'), checkpoint=fewer).train()
     assert names(tmp_path) == {'epoch_4.pth'}
@@ -156,7 +156,7 @@ def write_and_die(path) -> None:
         temporary.write_bytes(b'half of it')
         os.kill(os.getpid(), signal.SIGKILL)
 
-    write_whole(path, write)
+    write_atomically(path, write)
 
 
 @pytest.mark.fault('4.4')

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mdvision.commands import faults
-from mdvision.engine.hooks.interruption import train_until_told_to_stop
+from mdvision.engine.hooks.interruption import train_interruptibly
 from mdvision.processes import distributed
 from mdvision.work_dir.folder import find_resumable
 from mdvision.work_dir.lock import lock_work_dir
@@ -37,7 +37,7 @@ def train(args: argparse.Namespace) -> None:
         hooks.append(dict(type='FailAt', iteration=args.fail))
     with lock_work_dir(Path(args.work_dir)):
         resume = find_resumable(Path(args.work_dir)) if args.resume else None
-        train_until_told_to_stop(
+        train_interruptibly(
             make_runner(
                 Path(args.work_dir),
                 epochs=args.epochs,

@@ -14,7 +14,7 @@ from mmengine.config import Config, ConfigDict
 from mdvision.checks.small_detector import cut
 from mdvision.config.fill import fill_config
 from mdvision.config.switches import scale_learning_rate
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.engine.runner import Runner
 from mdvision.registry import MODELS
 from tests import data_sets
@@ -169,7 +169,7 @@ def shrink_detector(cfg: Config, mini_voc: Path, data=None) -> None:
 
 def small_config(name: str, data, mini_voc: Path, work_dir: Path) -> Config:
     cfg = Config.fromfile(ROOT / name)
-    import_host(cfg.default_scope)
+    import_upstream(cfg.default_scope)
     if cfg.default_scope == 'mmdet':
         shrink_detector(cfg, mini_voc, data)
     else:

@@ -18,7 +18,7 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from mdvision import UserError
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.engine.runner import Runner
 from tests.running import ROOT
 
@@ -118,7 +118,7 @@ def make_config(odd_voc, tmp_path, plain_config_text):
     """The demo's narrow detector on the odd images, with the pipelines of a data set of one's own."""
 
     def make(root=odd_voc) -> Config:
-        import_host('mmdet')
+        import_upstream('mmdet')
         cfg = Config.fromfile(ROOT / 'configs/emanet/faster_rcnn_minivoc.py')
         cfg.model.roi_head.bbox_head.num_classes = 1
         pipelines = Config.fromfile(ROOT / 'configs/emanet/faster_rcnn_bccd_cpu.py')

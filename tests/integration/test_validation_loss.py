@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS, HOOKS
 from test_every_config import NARROW, parts_of, shrink_detector
 
 from mdvision import UserError
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.engine import detection_val_loop
 from mdvision.engine.hooks.checkpoint import CheckpointHook
 from mdvision.engine.hooks.csv_log import read_rows
@@ -31,7 +31,7 @@ model = dict(
 @pytest.fixture
 def detector(mini_voc, tmp_path, plain_config_text):
     """Makes the runner of a narrow detector: 8 training images in batches of 4, 4 to validate in twos."""
-    import_host('mmdet')
+    import_upstream('mmdet')
 
     def make(kind='fpn', folder='run', **changes) -> Runner:
         cfg = Config.fromfile(ROOT / (C4 if kind == 'c4' else MINI))
@@ -213,7 +213,7 @@ def test_what_would_be_a_wrong_number_is_an_error(detector, changes, said):
 
 def test_it_is_for_detectors(write_classifier, tmp_path):
     cfg = Config.fromfile(write_classifier())
-    import_host('mmpretrain')
+    import_upstream('mmpretrain')
     cfg.merge_from_dict(dict(val_cfg=dict(type='mdvision.DetectionValLoop'), work_dir=str(tmp_path)))
     with pytest.raises(UserError, match=r"the model is ImageClassifier.*type='ValLoop'"):
         Runner.from_cfg(cfg).val_loop  # noqa: B018

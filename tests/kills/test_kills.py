@@ -23,7 +23,7 @@ from yapf.yapflib import yapf_api
 
 from mdvision.commands import faults, train
 from mdvision.config.reading import load_config
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.datasets import make_mini_voc
 from mdvision.engine import runner as runner_module
 from mdvision.engine import train_loop
@@ -67,7 +67,7 @@ optim_wrapper = dict(optimizer=dict(type='AdamW', lr=0.003))
 def trainings(tmp_path_factory):
     """The configs of a small classification and a small detection, without bases: those take a second."""
     for host in ('mmdet', 'mmpretrain'):
-        import_host(host)
+        import_upstream(host)
     folder = tmp_path_factory.mktemp('data')
     return dict(classification=_classification(folder), detection=_detection(folder))
 
@@ -166,9 +166,9 @@ def start(arguments, log, environment, place):
         os.chdir(ROOT)
         # It makes the text of the config beautiful for each checkpoint, which takes most of an epoch here.
         yapf_api.FormatCode = lambda text, **style: (text, True)
-        place.note(train, 'train_until_told_to_stop', 'training')
+        place.note(train, 'train_interruptibly', 'training')
         place.note(train_loop.EpochLoop, '_validate', 'validation')
-        place.note(runner_module, 'write_whole', 'writing')
+        place.note(runner_module, 'write_atomically', 'writing')
         status = faults.run(train.train, train.parse_args(arguments))
     finally:
         sys.stdout.flush()

@@ -21,7 +21,7 @@ from torch import nn
 from mdvision import UserError
 from mdvision.commands import faults
 from mdvision.engine.hooks.csv_log import read_rows
-from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.engine.hooks.interruption import Interrupted, train_interruptibly
 from mdvision.processes import distributed
 from tests.engine.resumed import Killed, assert_same, state
 from tests.engine.toy import ToyModel, make_runner
@@ -63,7 +63,7 @@ def train(work_dir: Path, *hooks: dict, **more) -> None:
     """In each of the processes; 24 iterations of one point an epoch, two epochs."""
     cfg = Config(dict(custom_hooks=None))
     distributed.prepare_distributed(cfg, distributed.launcher_of('none'), on_gpu=False)
-    train_until_told_to_stop(
+    train_interruptibly(
         make_runner(
             work_dir, hooks=(dict(type='SlowRank'), *hooks, *cfg.custom_hooks), launcher=cfg.launcher,
             model_wrapper_cfg=cfg.model_wrapper_cfg,

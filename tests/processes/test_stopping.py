@@ -20,7 +20,7 @@ from yapf.yapflib import yapf_api
 
 from mdvision.commands import faults
 from mdvision.engine.hooks import interruption
-from mdvision.engine.hooks.interruption import Interrupted, train_until_told_to_stop
+from mdvision.engine.hooks.interruption import Interrupted, train_interruptibly
 from mdvision.processes import signals
 from mdvision.processes.signals import handling
 from mdvision.work_dir.lock import lock_work_dir
@@ -109,7 +109,7 @@ def test_each_signal_stops_with_its_status(tmp_path, capsys, name):
 
     def command(args):
         stop = dict(type='SignalAt', iteration=2, number=int(number))
-        train_until_told_to_stop(make_runner(tmp_path, hooks=(stop,)))
+        train_interruptibly(make_runner(tmp_path, hooks=(stop,)))
 
     assert faults.run(command, None) == 128 + number
     saved = tmp_path / 'interrupted.pth'
@@ -156,12 +156,12 @@ def test_a_run_stops_between_two_updates(tmp_path, iteration):
     whole = list(ToyData.seen)
     stop = dict(type='SignalAt', iteration=iteration)
     with pytest.raises(Interrupted, match='SIGTERM'):
-        train_until_told_to_stop(make_runner(tmp_path / 'run', epochs=3, hooks=(stop,), **summed))
+        train_interruptibly(make_runner(tmp_path / 'run', epochs=3, hooks=(stop,), **summed))
     seen = list(ToyData.seen)
     checkpoint = tmp_path / 'run' / 'interrupted.pth'
     meta, epoch = torch.load(checkpoint, weights_only=False)['meta'], iteration // 4 + 1
     assert (meta['epoch'], meta['iter']) == (epoch, 4 * epoch)
-    train_until_told_to_stop(make_runner(tmp_path / 'run', epochs=3, resume=str(checkpoint), **summed))
+    train_interruptibly(make_runner(tmp_path / 'run', epochs=3, resume=str(checkpoint), **summed))
     assert seen + ToyData.seen == whole
     assert same(weights(tmp_path / 'run' / 'epoch_3.pth'), weights(tmp_path / 'whole' / 'epoch_3.pth'))
 
@@ -171,7 +171,7 @@ def test_stopped_again_in_the_validation_that_is_made_up_for(tmp_path):
     for _ in range(2):
         stop = dict(type='SignalAt', validation_batch=0)
         with pytest.raises(Interrupted):
-            train_until_told_to_stop(make_runner(tmp_path, hooks=(stop,), resume=resume))
+            train_interruptibly(make_runner(tmp_path, hooks=(stop,), resume=resume))
         meta = torch.load(checkpoint, weights_only=False)['meta']
         assert (meta['epoch'], meta['iter'], meta['validate_first']) == (1, 4, True)
         resume = str(checkpoint)
@@ -190,7 +190,7 @@ def test_an_iteration_that_fails_is_not_taken_for_a_stop(tmp_path):
     runner = make_runner(tmp_path)
     runner.register_hook(FailWhenTold())
     with pytest.raises(ValueError, match='of the iteration'):
-        train_until_told_to_stop(runner)
+        train_interruptibly(runner)
     assert not (tmp_path / 'interrupted.pth').exists()
 
 
@@ -276,7 +276,7 @@ def test_an_error_in_a_data_worker_is_one_line_and_in_the_log_whole(tmp_path, ca
     loader = dict(num_workers=workers, dataset=dict(type='BrokenData', size=8))
     arguments = Namespace(debug=False)
     runner = make_runner(tmp_path, train_dataloader=loader)
-    assert faults.run(lambda args: train_until_told_to_stop(runner), arguments) == 1
+    assert faults.run(lambda args: train_interruptibly(runner), arguments) == 1
     error = capsys.readouterr().err
     assert 'FileNotFoundError: the picture 5.jpg' in error
     assert 'Traceback' not in error

@@ -14,7 +14,7 @@ from mdvision.checks.run import check_classes, check_run, checkpoint_bytes
 from mdvision.commands import check as module
 from mdvision.commands import faults
 from mdvision.commands.check import check, check_and_print
-from mdvision.console import import_host
+from mdvision.console import import_upstream
 from mdvision.findings import Finding
 from tests.data_sets import write_image_folder
 from tests.engine.toy import ToyModel, make_runner
@@ -190,7 +190,7 @@ def test_classes_are_counted():
 
 
 def test_the_config_of_a_check_is_left_as_it_is(arguments):
-    import_host('mmpretrain')
+    import_upstream('mmpretrain')
     args = arguments()
     before = Config.fromfile(args.config).pretty_text
     check(args)

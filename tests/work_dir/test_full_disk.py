@@ -23,7 +23,7 @@ from mdvision.commands import faults
 from mdvision.commands import train as train_command
 from mdvision.engine.hooks import checkpoint as saving
 from mdvision.engine.hooks.csv_log import read_rows
-from mdvision.engine.hooks.interruption import train_until_told_to_stop
+from mdvision.engine.hooks.interruption import train_interruptibly
 from mdvision.work_dir.folder import find_resumable
 from mdvision.work_dir.full_disk import quiet_chart_threads
 from mdvision.work_dir.lock import LOCK, lock_work_dir
@@ -172,7 +172,7 @@ def train(work_dir: Path, hooks: tuple = ()) -> int:
                 work_dir, 2, hooks, resume=str(checkpoint) if checkpoint else None, **settings()
             )
             runner.make_room = functools.partial(train_command._make_room, runner)
-            train_until_told_to_stop(runner)
+            train_interruptibly(runner)
 
     return faults.run(command, ARGS)
 
@@ -272,7 +272,7 @@ def test_a_limit_of_the_size_of_files(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(UserError, match=r'epoch_1\.pth could not be written.*File too large'):
-            saving.write_whole(tmp_path / 'epoch_1.pth', lambda path: path.write_bytes(bytes(2000)))
+            saving.write_atomically(tmp_path / 'epoch_1.pth', lambda path: path.write_bytes(bytes(2000)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)

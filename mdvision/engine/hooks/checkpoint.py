@@ -20,13 +20,13 @@ from mdvision.work_dir.files import INTERRUPTED
 from .accumulation import share_pending_gradients
 from .shared_losses import share_losses
 
-__all__ = ['CheckpointHook', 'write_whole']
+__all__ = ['CheckpointHook', 'write_atomically']
 
 # Overridden below: under another name they would not be called.
 expect(HostHook, '_init_rule', '_save_best_checkpoint', '_save_checkpoint_with_step')
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under another name in the same folder, and give it its name when it is on the disk.
 
     Raises:

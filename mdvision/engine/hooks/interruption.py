@@ -24,7 +24,7 @@ from mdvision.work_dir.full_disk import describe_unwritable, naming_the_folder
 
 from .shared_losses import share_losses
 
-__all__ = ['Interrupted', 'train_until_told_to_stop']
+__all__ = ['Interrupted', 'train_interruptibly']
 
 _STOP_KEY = 'mdvision_stop_at'
 _SAVED_KEY = 'mdvision_saved'
@@ -39,7 +39,7 @@ class Interrupted(Exception):  # noqa: N818
         self.signal = number
 
 
-def train_until_told_to_stop(runner: Runner) -> None:
+def train_interruptibly(runner: Runner) -> None:
     """``runner.train()``; told to stop by a signal it ends after the update, with a checkpoint to resume.
 
     The signals are SIGTERM, SIGINT (Ctrl-C), SIGHUP (a closed terminal) and SIGUSR1.
