@@ -18,14 +18,14 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from mdvision.console import say
 from mdvision.engine.hooks.csv_log import read_log
 from mdvision.errors import UserError
 from mdvision.evaluation import DetectionMetric
 from mdvision.evaluation.headlines import MEANINGS
-from mdvision.provenance import hardware_name, package_versions
+from mdvision.provenance import command_line, hardware_name, package_versions
 from mdvision.visualization.curves import draw_curves
 from mdvision.visualization.detection_plots import (
     draw_confusion_matrix,
@@ -36,45 +36,59 @@ from mdvision.visualization.detection_plots import (
 from mdvision.visualization.prediction_sheet import draw_prediction_sheet
 from mdvision.work_dir.files import CONFUSIONS, CURVES, METRICS, PR_CURVES, PREDICTIONS, RESULTS, TEST
 
-__all__ = ['write_report']
+__all__ = ['report_test', 'report_training']
 
 
-def write_report(runner: Runner, started: float, command: str, metrics: dict | None = None) -> None:
-    """Write results.json, curves.png and, for detectors, the pictures of them to the work dir and name them.
+def report_training(runner: Runner, started: float) -> None:
+    """After a training: write results.json, curves.png and figures of the last validation to the work dir.
 
-    These are confusion_matrix and pr_curves (.png and .csv) and predictions.png. A test writes no
-    curves.png and puts ``test_`` before the other names, so that the files of the training stay.
+    The figures of a detector are confusion_matrix and pr_curves (.png and .csv) and predictions.png.
 
     Args:
-        runner: after training or testing.
+        runner: that has trained.
         started: ``time.time()`` at the start of the command.
-        command: the command line.
-        metrics: of a test; after training the last validation's are taken.
     """
     if not is_main_process():
         return
-    work_dir = Path(runner.work_dir)
-    if metrics is None:
-        prefix, loop, metrics = '', runner.val_loop, _last_validation(runner)
-    else:
-        prefix, loop = TEST, runner.test_loop
-    # The numbers first: a picture that fails must not cost them.
-    results = work_dir / f'{prefix}{RESULTS}'
     # Of a resumed training with what it took before.
-    seconds = time.time() - started + (getattr(runner, 'seconds_before', 0.0) if not prefix else 0.0)
-    _write_results(runner, results, metrics, seconds, command)
-    written = [results]
-    tables, writers = [], {}
-    if not prefix:
-        writers[work_dir / CURVES] = partial(_draw_curves, runner)
+    started -= getattr(runner, 'seconds_before', 0.0)
+    curves = {Path(runner.work_dir) / CURVES: partial(_draw_curves, runner)}
+    _report(runner, started, _last_validation(runner), runner.val_loop, '', curves)
+
+
+def report_test(runner: Runner, started: float, metrics: dict[str, float]) -> None:
+    """After a test: the same but curves, under names with ``test_``, so that the training's files stay.
+
+    Args:
+        runner: that has tested.
+        started: ``time.time()`` at the start of the command.
+        metrics: what the test measured.
+    """
+    if is_main_process():
+        _report(runner, started, metrics, runner.test_loop, TEST, {})
+
+
+def _report(
+    runner: Runner,
+    started: float,
+    metrics: dict[str, float],
+    loop: BaseLoop | None,
+    prefix: str,
+    writers: dict[Path, Callable],
+) -> None:
+    """Numbers first: a figure that fails must not cost them. Then figures, and all of it named."""
+    work_dir, seconds = Path(runner.work_dir), time.time() - started
+    written = [work_dir / f'{prefix}{RESULTS}']
+    _write_results(runner, written[0], metrics, seconds)
+    for metric in loop.evaluator.metrics if loop is not None else ():
+        if getattr(metric, 'last_table', ''):
+            say('\n' + metric.last_table)
+        if isinstance(metric, DetectionMetric) and metric.last_voc is not None:
+            writers |= _confusions_and_curves(metric, work_dir, prefix)
     if loop is not None:
-        for metric in loop.evaluator.metrics:
-            tables += [metric.last_table] if getattr(metric, 'last_table', '') else []
-            if isinstance(metric, DetectionMetric) and metric.last_voc is not None:
-                writers |= _confusions_and_curves(metric, work_dir, prefix)
-        writers[work_dir / f'{prefix}{PREDICTIONS}'] = partial(_draw_sheet, runner, loop.dataloader.dataset)
-    for table in tables:
-        say('\n' + table)
+        writers |= {
+            work_dir / f'{prefix}{PREDICTIONS}': partial(_draw_sheet, runner, loop.dataloader.dataset)
+        }
     written += [path for path, write in writers.items() if _write(path, write)]
     say('')
     for name, meaning in MEANINGS.items():
@@ -197,11 +211,11 @@ def _as_loaded(dataset, index: int) -> np.ndarray:
     raise UserError('The pipeline of the data set loads no image.')
 
 
-def _write_results(runner: Runner, path: Path, metrics: dict, seconds: float, command: str) -> None:
+def _write_results(runner: Runner, path: Path, metrics: dict, seconds: float) -> None:
     """Every number with what it takes to get it again."""
     numbers = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in metrics.items()}
     record = dict(
-        command=command,
+        command=command_line(),
         date=datetime.date.today().isoformat(),
         hardware=hardware_name(),
         processes=runner.world_size,

@@ -12,11 +12,10 @@ from mdvision.checks.data import check_test_data
 from mdvision.errors import UserError
 from mdvision.findings import report
 from mdvision.processes.distributed import leave
-from mdvision.provenance import command_line
 
 from .arguments import add_common_arguments, argument_parser
 from .faults import run
-from .report import write_report
+from .report import report_test
 from .start import build_runner, start_up
 
 __all__ = ['main', 'parse_args', 'test']
@@ -52,4 +51,4 @@ def test(args: argparse.Namespace) -> None:
     runner.min_match = 0.0 if args.allow_partial else 1.0
     report(check_test_data(runner))
     metrics = runner.test()
-    write_report(runner, started, command_line(), metrics)
+    report_test(runner, started, metrics)

@@ -26,7 +26,6 @@ from mdvision.engine.hooks.interruption import train_interruptibly
 from mdvision.engine.runner import Runner
 from mdvision.findings import report
 from mdvision.processes.distributed import leave
-from mdvision.provenance import command_line
 from mdvision.work_dir.folder import find_resumable, make_room, refuse_to_move
 from mdvision.work_dir.lock import lock_work_dir
 
@@ -37,7 +36,7 @@ from .arguments import (
     keep_config,
 )
 from .faults import run
-from .report import write_report
+from .report import report_training
 from .start import apply_switches, build_runner, start_up
 
 __all__ = ['main', 'parse_args', 'train']
@@ -84,7 +83,7 @@ def train(args: argparse.Namespace) -> None:
         runner = _start(cfg, args, hardware)
         if runner is not None:
             train_interruptibly(runner)
-            write_report(runner, started, command_line())
+            report_training(runner, started)
 
 
 def _start(cfg: Config, args: argparse.Namespace, hardware: str) -> Runner | None:

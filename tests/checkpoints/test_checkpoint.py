@@ -323,7 +323,7 @@ def run_test_tool(tmp_path, monkeypatch):
     monkeypatch.setattr(command, 'start_up', lambda *args: (Config(), 'CPU'))
     monkeypatch.setattr(command, 'build_runner', build)
     monkeypatch.setattr(command, 'check_test_data', lambda runner: [])
-    monkeypatch.setattr(command, 'write_report', lambda runner, started, line, metrics: metrics)
+    monkeypatch.setattr(command, 'report_test', lambda runner, started, metrics: metrics)
     return lambda *files, allow_partial=False: command.test(
         Namespace(config=str(files[0]), checkpoint=str(files[1]), allow_partial=allow_partial)
     )

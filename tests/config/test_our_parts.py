@@ -37,7 +37,7 @@ def class_of(name: str) -> type:
 
 def test_every_name_in_the_config_of_a_run_is_the_class_that_ran(tmp_path, monkeypatch):
     runs = []
-    monkeypatch.setattr(command, 'write_report', lambda runner, *_: runs.append(runner))
+    monkeypatch.setattr(command, 'report_training', lambda runner, *_: runs.append(runner))
     train(write_config(tmp_path / 'toy.py', epochs=1), tmp_path / 'run', *STOCK)
     (runner,) = runs
     ran = [runner.model, *runner.hooks, runner.log_processor, runner.train_loop, *runner.param_schedulers]
