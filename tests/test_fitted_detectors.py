@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mdvision
+from mdvision.config.fill import fill_config
 from mdvision.console import import_upstream
 
 import_upstream('mmdet')
@@ -281,7 +282,9 @@ def test_regions_are_scaled_by_size_of_the_map_over_size_of_the_image_on_each_ax
 def test_the_c4_detector_tells_its_extractor_the_size_of_the_images():
     from mmdet.registry import MODELS
 
-    config = Config.fromfile(Path(mdvision.__path__[0]).parent / 'configs/emanet/faster_rcnn_c4_voc.py').model
+    cfg = Config.fromfile(Path(mdvision.__path__[0]).parent / 'configs/emanet/faster_rcnn_c4_voc.py')
+    fill_config(cfg)
+    config = cfg.model
     narrow = dict(base_channels=16, stage_blocks=(1, 1, 1, 1), gate_reduction=4, groups=(1, 2, 4, 4))
     config.backbone.update(narrow)
     config.roi_head.shared_head.backbone.update(narrow)
@@ -323,7 +326,9 @@ def test_the_backbone_of_the_document_is_a_detector(kind, reads_values, tmp_path
     from mmdet.registry import MODELS
     from mmdet.structures import DetDataSample
 
-    config = Config.fromfile(tmp_path / 'leaf.py').model
+    cfg = Config.fromfile(tmp_path / 'leaf.py')
+    fill_config(cfg)
+    config = cfg.model
     config.neck.update(num_outs=2, start_level=0, out_channels=16)
     if kind == 'retinanet':
         config.neck.pop('add_extra_convs')

@@ -16,7 +16,6 @@ from mdvision.config.fill import fill_config
 from mdvision.config.switches import scale_learning_rate
 from mdvision.console import import_upstream
 from mdvision.engine.runner import Runner
-from mdvision.registry import MODELS
 from tests import data_sets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,9 +121,9 @@ def shrink_classifier(cfg: Config, data) -> None:
     side = 8 * backbone.patch_size if 'DEMS' in backbone.type else SIDE
     if 'image_size' in backbone and large > side:
         backbone.image_size = side
-    with torch.device('meta'):
-        channels = MODELS.build(backbone.copy()).out_channels[-1]
-    (cfg.model.neck if cfg.model.head.type == 'ClsHead' else cfg.model.head).in_channels = channels
+    for part in (cfg.model.get('neck') or {}, cfg.model.head):
+        if 'in_channels' in part:
+            part.in_channels = None  # from the smaller backbone
 
     for index, loader in enumerate((cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)):
         repeats = loader.dataset.get('times', 1)
@@ -138,7 +137,6 @@ def shrink_classifier(cfg: Config, data) -> None:
             part.train_per_class = 1
         if part.pipeline[0].type == 'LoadImageFromFile':
             shrink_images(part.pipeline, large, side)
-    fill_config(cfg)
 
 
 def shrink_detector(cfg: Config, mini_voc: Path, data=None) -> None:
@@ -174,6 +172,7 @@ def small_config(name: str, data, mini_voc: Path, work_dir: Path) -> Config:
         shrink_detector(cfg, mini_voc, data)
     else:
         shrink_classifier(cfg, data)
+    fill_config(cfg)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
         for part in parts_of(loader.dataset):
