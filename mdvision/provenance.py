@@ -1,4 +1,4 @@
-"""Where a number comes from: the command, the hardware, the versions."""
+"""The provenance of a number: the command, the hardware, the versions."""
 
 import contextlib
 import platform
@@ -18,21 +18,21 @@ _PACKAGES = ('mdvision', 'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv',
 
 
 def command_line() -> str:
-    """This one, as a person would write it in the project's folder."""
+    """Return this command line, as one would type it in the project's folder."""
     tool, *arguments = sys.argv
-    project = Path(__file__).resolve().parents[1]  # tools/compare.py starts tools by their whole path
+    project = Path(__file__).resolve().parents[1]  # tools/compare.py starts tools by their full path
     if Path(tool).is_absolute() and Path(tool).is_relative_to(project):
         tool = Path(tool).relative_to(project).as_posix()
     return shlex.join(['python', tool, *arguments])
 
 
 def hardware_name() -> str:
-    """The GPU in use, or the processor and its cores."""
+    """Return the GPU in use, or the processor and its cores."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
 
 
 def package_versions() -> dict[str, str | None]:
-    """Of the packages that decide the numbers; None for one that is not installed."""
+    """Return the versions of the packages that affect the results; None for a missing one."""
     return {name: package_version(name) for name in _PACKAGES}
 
 
@@ -47,7 +47,7 @@ def _processor() -> str:
 
 
 def package_version(package: str) -> str | None:
-    """Of an installed package; None for one that is not."""
+    """Return the version of an installed package; None if it is missing."""
     try:
         return version(package)
     except PackageNotFoundError:

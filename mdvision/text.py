@@ -6,14 +6,14 @@ __all__ = ['aligned', 'short_number', 'shortlist']
 
 
 def shortlist(names: Iterable[object], most: int = 20) -> str:
-    """Names for a message: the first ones in full, the rest counted."""
+    """Join names for a message: the first ones in full, the others as a count."""
     names = list(map(str, names))
     more = f', and {len(names) - most} more' if len(names) > most else ''
     return ', '.join(names[:most]) + more
 
 
 def short_number(number: int) -> str:
-    """A count with three decimals: 1,297,829,888 is '1.298 G'."""
+    """Format a count with three decimals: 1,297,829,888 is '1.298 G'."""
     for unit, name in ((10**9, 'G'), (10**6, 'M'), (10**3, 'k')):
         if number >= unit:
             return f'{number / unit:.3f} {name}'
@@ -21,7 +21,7 @@ def short_number(number: int) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table: the first column flush left, the others flush right, two spaces between."""
+    """Return the lines of a table: first column left-aligned, others right-aligned, two spaces between."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         '  '.join(

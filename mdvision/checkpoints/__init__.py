@@ -1,1 +1,1 @@
-"""Checkpoint files: read without executing anything, found whole or damaged, matched to a model."""
+"""Checkpoint files: read without executing code, checked for damage, matched to a model."""

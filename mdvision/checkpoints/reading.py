@@ -1,4 +1,4 @@
-"""Reading checkpoints: never running code from the file, never loading less than was asked for."""
+"""Read checkpoints: never run code from the file, never load less than was requested."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,36 +23,36 @@ __all__ = [
 
 
 def read_file(path: str, map_location='cpu') -> object:
-    """What a local checkpoint file holds, read without running code from it.
+    """Read a local checkpoint file without running code from it.
 
     Raises:
-        UserError: when the file is missing, damaged, or holds more than tensors and plain values.
+        UserError: the file is missing, damaged, or contains more than tensors and plain values.
     """
     file = Path(path)
     if not file.is_file():
         if file.is_dir():
-            raise UserError(f'Checkpoint {path} is a folder.{_neighbours(file)}')
-        raise UserError(f'Checkpoint {path} does not exist.{_neighbours(file.parent)}')
+            raise UserError(f'Checkpoint {path} is a folder.{_neighbors(file)}')
+        raise UserError(f'Checkpoint {path} does not exist.{_neighbors(file.parent)}')
     try:
         check_whole(file)
         return unpickle(file, map_location)
     except UserError as error:
         raise UserError(
-            f'Checkpoint {path} ({file.stat().st_size:,} bytes) cannot be read: {error}. Take another '
+            f'Checkpoint {path} ({file.stat().st_size:,} bytes) cannot be read: {error}. Use another '
             'checkpoint of the run, or copy it again.'
         ) from error
 
 
-def _neighbours(folder: Path) -> str:
+def _neighbors(folder: Path) -> str:
     known = sorted(p.name for p in folder.glob('*.pth'))
     return f' {folder} holds: {", ".join(known)}.' if known else ''
 
 
 def read_checkpoint(path: str, map_location='cpu') -> dict:
-    """Read a checkpoint, of a file or an address: a dict with ``state_dict``, or a bare state dict.
+    """Read a checkpoint from a file or an address: a dict with ``state_dict``, or a bare state dict.
 
     Raises:
-        UserError: when the file is missing, damaged, or holds something else.
+        UserError: the file is missing, damaged, or contains something else.
     """
     if '://' in path:
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location, logger='silent')
@@ -61,7 +61,7 @@ def read_checkpoint(path: str, map_location='cpu') -> dict:
     state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
     if not _is_state_dict(state_dict):
         raise UserError(
-            f'Checkpoint {path} holds no state dict (expected a dict of tensors, or a dict with the key '
+            f'Checkpoint {path} contains no state dict (expected a dict of tensors, or a dict with the key '
             f'"state_dict"), got {type(checkpoint).__name__}.'
         )
     check_finite(state_dict, path)
@@ -77,33 +77,34 @@ def _is_state_dict(content: object) -> bool:
 
 
 def check_finite(state_dict: Mapping[str, Tensor], path: str) -> None:
-    """Refuse weights that hold NaN or infinity."""
+    """Reject weights that contain NaN or infinity."""
     broken = [k for k, v in state_dict.items() if v.is_floating_point() and not v.isfinite().all()]
     if broken:
         raise UserError(
-            f'Checkpoint {path}: {len(broken)} tensors hold NaN or infinity, for example {broken[0]}. '
-            'The training it comes from had diverged; take an earlier one.'
+            f'Checkpoint {path}: {len(broken)} tensors contain NaN or infinity, for example {broken[0]}. The '
+            'run had diverged; use an earlier one.'
         )
 
 
 def load_weights(model: nn.Module, checkpoint: dict, path: str, min_match: float = 1.0) -> str:
-    """Load ``checkpoint['state_dict']`` into the model and say how much of it matched.
+    """Load ``checkpoint['state_dict']`` into the model and report how much of it matched.
 
     Args:
         model: the unwrapped model.
-        checkpoint: what :func:`read_checkpoint` gave.
+        checkpoint: the result of :func:`read_checkpoint`.
         path: for the messages.
         min_match: see :func:`match_weights`.
 
     Returns:
-        One line, such as ``315 of 315 tensors matched (100.0 % of the parameters)``.
+        one line, such as ``315 of 315 tensors matched (100.0 % of the parameters)``.
 
     Raises:
-        UserError: when less matched, naming the missing, superfluous and differently shaped ones.
+        UserError: less matched; the message names missing, unexpected and differently shaped tensors.
     """
     given = {key.removeprefix('module.'): value for key, value in checkpoint['state_dict'].items()}
     advice = (
-        'Use the config that the checkpoint was trained with (it lies in its work dir), or allow a partial '
+        'Use the config that the checkpoint was trained with (it is in its work directory), or allow a '
+        'partial '
         'match with --allow-partial.'
     )
     matched, line = match_weights(model.state_dict(), given, path, min_match, advice)
@@ -112,31 +113,31 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str, min_match: float
 
 
 def load_backbone(model: nn.Module, path: str, min_match: float = 0.9) -> str:
-    """Start the backbone of a model with that of another one, such as a detector's with a classifier's.
+    """Initialize the backbone of a model from another model's, for example a detector's from a classifier's.
 
-    In a C4 detector the last stage of the backbone is the shared head of the RoI head; it counts too.
+    In a C4 detector, the last stage of the backbone is the shared head of the RoI head; it counts too.
 
     Args:
         model: the unwrapped model, with a ``backbone``.
         path: a checkpoint of a model with a ``backbone``.
-        min_match: the share of the backbone's parameters that the file must have with the same shape.
+        min_match: the fraction of the backbone's parameters that the file must have with the same shape.
 
     Returns:
-        One line, as that of :func:`load_weights`.
+        one line, like that of :func:`load_weights`.
 
     Raises:
-        UserError: the file has no backbone, or one that matches less.
+        UserError: the file has no backbone, or less of it matches.
     """
     state_dict = read_checkpoint(path)['state_dict']
     given = _backbone_of({key.removeprefix('module.'): value for key, value in state_dict.items()})
     if not given:
         raise UserError(
-            f'{path} holds no backbone: none of its {len(state_dict)} tensors has a name that begins '
-            f'with "backbone." (the first: {next(iter(state_dict))}). Expected a checkpoint of a training of '
-            'ours, or a file that tools/convert_weights.py wrote.'
+            f'{path} contains no backbone: none of its {len(state_dict)} tensors has a name that begins '
+            f'with "backbone." (the first: {next(iter(state_dict))}). Expected a checkpoint of an mdvision '
+            'run, or a file written by tools/convert_weights.py.'
         )
     advice = (
-        'Take a checkpoint whose model.backbone is that of this config, or allow a partial match with '
+        'Use a checkpoint with the same model.backbone as this config, or allow a partial match with '
         '--allow-partial.'
     )
     own = model.state_dict()
@@ -148,7 +149,7 @@ def load_backbone(model: nn.Module, path: str, min_match: float = 0.9) -> str:
 
 
 def _in_backbone(key: str) -> str | None:
-    """The name of a tensor within the backbone, for those of a C4 detector's shared head too."""
+    """Return the name of a tensor within the backbone, also for a C4 detector's shared head."""
     name = key.removeprefix('roi_head.shared_head.')
     name = name if name == key else f'backbone.{name}'
     return name if name.startswith('backbone.') else None
@@ -161,27 +162,27 @@ def _backbone_of(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def match_weights(
     wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], path: str, min_match: float, advice: str
 ) -> tuple[dict[str, Tensor], str]:
-    """Which tensors of a file a model can take, and one line that says how much that is.
+    """Return which tensors of a file a model can take, and one line that says how much that is.
 
-    The batch counters of batch norms, which no network of ours reads, may be missing in the file.
+    The batch counters of batch norms, which none of mdvision's networks uses, may be missing in the file.
 
     Args:
         wanted: the state dict of the model.
         given: that of the file.
         path: the file, for the messages.
-        min_match: the share of the model's parameters that must be in the file with the same
-            shape; 1 asks for every tensor and forbids tensors that the model does not have.
-        advice: what to do when less matches.
+        min_match: the fraction of the model's parameters that must be in the file with the same shape; 1
+            requires every tensor and forbids tensors that the model does not have.
+        advice: what to do if less matches.
 
     Raises:
-        UserError: when less matches, naming the missing, superfluous and differently shaped ones.
+        UserError: less matches; the message names missing, unexpected and differently shaped tensors.
     """
     wanted = {k: v for k, v in wanted.items() if k in given or not k.endswith('.num_batches_tracked')}
     matched = {k: v for k, v in given.items() if k in wanted and wanted[k].shape == v.shape}
     missing = [k for k in wanted if k not in given]
     surplus = [k for k in given if k not in wanted]
     reshaped = [k for k in given if k in wanted and k not in matched]
-    # Running statistics are no parameters.
+    # Running statistics are not parameters.
     sizes = {k: v.numel() for k, v in wanted.items() if not k.endswith(('.running_mean', '.running_var'))}
     share = sum(sizes.get(k, 0) for k in matched) / max(sum(sizes.values()), 1)
     line = f'{len(matched)} of {len(wanted)} tensors matched ({100 * share:.1f} % of the parameters)'

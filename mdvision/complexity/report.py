@@ -1,4 +1,4 @@
-"""What ``tools/complexity.py`` calls: the cost of a named model or of the model of a config."""
+"""Report the cost of a named model or of the model of a config, for ``tools/complexity.py``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ class Report:
         title: name of the model or path of the config, with the overrides.
         image: channels, height, width.
         complexity: the numbers.
-        regions: on how many regions of interest a two-stage detector was counted; None for others.
+        regions: number of regions of interest for a two-stage detector; None for others.
         training_regions: the same for the training step.
-        no_training: why there is no training step, or empty.
+        no_training: why a training step is impossible, or empty.
     """
 
     title: str
@@ -46,15 +46,15 @@ class Report:
 
 
 def report_on_name(name: str, size: tuple[int, int] | None = None, options: Sequence[str] = ()) -> Report:
-    """The cost of a named model.
+    """Report the cost of a named model.
 
     Args:
         name: one of ``mdvision.list_models()``.
-        size: height and width of the image; by default those the model was published for.
+        size: height and width of the image; by default the published ones.
         options: ``KEY=VALUE`` arguments of its backbone, such as ``width_mult=0.5``.
 
     Raises:
-        UserError: for an unknown name or argument, or a size that does not fit.
+        UserError: an unknown name or argument, or an unsuitable size.
     """
     named = find_model(name)
     overrides = dict(map(backbone_option, options))
@@ -66,21 +66,21 @@ def report_on_name(name: str, size: tuple[int, int] | None = None, options: Sequ
 
 
 def report_on_config(path: str, size: tuple[int, int] | None = None, options: Sequence[str] = ()) -> Report:
-    """The cost of the model of a config, loaded as for training.
+    """Report the cost of the model of a config, loaded as for training.
 
-    Classifiers are run to the logits. Detectors are run on the image up to the outputs of their heads,
-    without selecting or decoding boxes; a two-stage detector's second stage runs on as many regions as
-    the config lets through (``test_cfg.rpn.max_per_img``; ``train_cfg.rcnn.sampler.num`` in the training
-    step), with features of the right shape: pooling them has no multiply-adds.
+    Classifiers are run up to the logits. Detectors are run up to the outputs of their heads, without
+    selecting or decoding boxes. A two-stage detector's second stage runs on as many regions as the config
+    allows (``test_cfg.rpn.max_per_img``; ``train_cfg.rcnn.sampler.num`` in the training step), with features
+    of the right shape: pooling them has no multiply-adds.
 
     Args:
         path: the config file.
-        size: height and width of the image; by default what the test pipeline makes of an image of its
-            own shape, padded as the data preprocessor pads.
+        size: height and width of the image; by default what the test pipeline makes of an image of its own
+            shape, padded as the data preprocessor pads.
         options: ``KEY=VALUE`` overrides of the config.
 
     Raises:
-        UserError: for a config that cannot be read, has no model or does not say the size.
+        UserError: the config cannot be read, has no model or does not determine the size.
     """
     cfg = prepare(path, options)
     scope = cfg.get('default_scope') or 'mmengine'
@@ -89,8 +89,8 @@ def report_on_config(path: str, size: tuple[int, int] | None = None, options: Se
     init_default_scope(scope)
     if not size and image_size(cfg) is None:
         raise UserError(
-            f'{path}: its test pipeline has no Resize with a scale and no CenterCrop, so the size of the '
-            'image is not known. Give it, for example --size 224 224.'
+            f'{path}: its test pipeline has no Resize with a scale and no CenterCrop, so the image size is '
+            'unknown. Set it, for example with --size 224 224.'
         )
     size = size or padded(cfg, image_size(cfg))
     image = (cfg.model.get('backbone', {}).get('in_channels', 3), *size)
@@ -120,9 +120,9 @@ def _report(title: str, model: nn.Module, image: tuple, forward=None, training_f
         if 'meta' not in str(error):
             raise
         raise UserError(
-            f'{title} looks at the values of a tensor, so it cannot be counted without computing: {error}'
+            f'{title} depends on the values of a tensor, so it cannot be counted without computing: {error}'
         ) from error
-    except ValueError as error:  # a batch norm with one value a channel
+    except ValueError as error:  # a batch norm with one value per channel
         return Report(title, image, count(model, images, forward=forward), no_training=str(error))
 
 
@@ -151,15 +151,15 @@ def _samples(images: Tensor) -> list:
 
 
 def _regions(model: nn.Module) -> tuple[int, int]:
-    """Regions of interest in the test and in a training step."""
+    """Return the number of regions of interest in testing and in a training step."""
     regions = model.test_cfg.rpn.max_per_img
     rcnn = (model.train_cfg or {}).get('rcnn')
-    rcnn = rcnn[0] if isinstance(rcnn, list) else rcnn  # one for each stage of a cascade
+    rcnn = rcnn[0] if isinstance(rcnn, list) else rcnn  # one per stage of a cascade
     return regions, rcnn.sampler.num if rcnn else regions
 
 
 class _RegionFeatures(torch.autograd.Function):
-    """Features of the right shape from the maps, and a gradient for each map: RoI pooling without values."""
+    """RoI pooling without values: features of the right shape, and a gradient for each feature map."""
 
     @staticmethod
     def forward(ctx, shape: tuple, *maps: Tensor) -> Tensor:
@@ -172,14 +172,14 @@ class _RegionFeatures(torch.autograd.Function):
 
 
 def _pool_by_shape(roi_head: nn.Module) -> None:
-    """Let the RoI extractors below ``roi_head`` look at shapes only."""
+    """Make the RoI extractors below ``roi_head`` use shapes only."""
     for name, extractor in roi_head.named_modules():
         if not name.rstrip('.0123456789').endswith('roi_extractor') or isinstance(extractor, nn.ModuleList):
             continue
         if list(extractor.parameters()):
             raise UserError(
                 f'roi_head.{name} ({type(extractor).__name__}) has parameters of its own. Only extractors '
-                'that do nothing but pool can be counted.'
+                'that just pool can be counted.'
             )
         # A bound method, so that a copy of the model gets one of its own.
         replace_method(
@@ -197,7 +197,7 @@ def _region_features(extractor: nn.Module, maps: Sequence[Tensor], rois: Tensor,
 
 
 def as_json(report: Report) -> dict:
-    """The report as plain data, with exact integers."""
+    """Return the report as plain data, with exact integers."""
     complexity = report.complexity
     return dict(
         model=report.title,
@@ -220,13 +220,13 @@ def as_json(report: Report) -> dict:
 
 
 _UNITS = """\
-1 G = 10^9, 1 M = 10^6 and 1 k = 10^3 multiply-adds; a multiply-add counts once. Convolutions, matrix
-products, Fourier and cosine transforms count; element-wise operations, norms, pools and activations do not.
-Activations are the numbers that convolutions and matrix products put out."""
+1 G = 10^9, 1 M = 10^6 and 1 k = 10^3 multiply-adds (MACs); a multiply-add counts once. Convolutions, matrix
+products, Fourier and cosine transforms count; element-wise operations, norms, pooling and activation
+functions do not. Activations are the outputs of convolutions and matrix products."""
 
 
 def as_text(report: Report) -> str:
-    """The report as a table, with what the numbers mean below it."""
+    """Return the report as a table, with what the numbers mean below it."""
     complexity = report.complexity
     rows = [('part', 'parameters', 'multiply-adds', '', 'activations')]
     for name, cost in complexity.stages.items():
@@ -260,6 +260,6 @@ def _training_line(report: Report) -> str:
     regions = f' and {report.training_regions} regions' if report.training_regions else ''
     return (
         f'a training step on one image{regions}: {peak / 2**20:.1f} MiB ({peak:,} bytes) in float32,\n'
-        '  of weights, gradients and the tensors kept for the backward pass; without optimiser state, loss\n'
+        '  of weights, gradients and the tensors kept for the backward pass; without optimizer state, loss\n'
         '  and workspaces'
     )

@@ -58,11 +58,11 @@ def _noise(rng: np.random.Generator, width: int, height: int, cell: float) -> np
     """Return smooth noise in about -1..1, (height, width, 3), with features of about ``cell`` pixels."""
     grid = (max(2, round(height / cell) + 1), max(2, round(width / cell) + 1), 3)
     coarse = rng.uniform(-1, 1, grid).astype(np.float32)
-    grey = coarse.mean(axis=2, keepdims=True)  # mostly brightness, some color, as in photographs
-    return cv2.resize(0.75 * grey + 0.25 * coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    gray = coarse.mean(axis=2, keepdims=True)  # mostly brightness, some color, as in photographs
+    return cv2.resize(0.75 * gray + 0.25 * coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def _random_colour(rng: np.random.Generator, kind: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
+def _random_color(rng: np.random.Generator, kind: tuple[tuple[int, int], tuple[int, int]]) -> np.ndarray:
     """Return a BGR color, float 0..255, of any hue, with saturation and value in two half-open ranges."""
     hsv = np.uint8([[[rng.integers(0, 180), *(rng.integers(*limits) for limits in kind)]]])
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float32)
@@ -70,7 +70,7 @@ def _random_colour(rng: np.random.Generator, kind: tuple[tuple[int, int], tuple[
 
 def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """Draw a gradient between two dull colors, noise at three scales, and clutter of no class."""
-    first, second = (_random_colour(rng, DULL) for _ in range(2))
+    first, second = (_random_color(rng, DULL) for _ in range(2))
     angle = rng.uniform(0, 2 * np.pi)
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
     ramp = (xs / width - 0.5) * np.cos(angle) + (ys / height - 0.5) * np.sin(angle) + 0.5
@@ -81,18 +81,18 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
     image = np.clip(image, 0, 255).astype(np.uint8)
     for _ in range(rng.integers(2, 8)):
         kind = BRIGHT if rng.random() < 0.3 else DULL
-        colour = tuple(float(c) for c in _random_colour(rng, kind))
+        color = tuple(float(c) for c in _random_color(rng, kind))
         thickness = int(rng.integers(1, 4))
         x, y = int(rng.integers(0, width)), int(rng.integers(0, height))
         if rng.random() < 0.5:
             points = np.array([[x, y]]) + np.cumsum(rng.integers(-40, 41, (rng.integers(2, 4), 2)), axis=0)
-            cv2.polylines(image, [points.astype(np.int32)], False, colour, thickness, cv2.LINE_AA)
+            cv2.polylines(image, [points.astype(np.int32)], False, color, thickness, cv2.LINE_AA)
         else:  # at most half of an ellipse: a whole one would be an unlabeled circle
             axes = (int(rng.integers(5, 35)), int(rng.integers(5, 35)))
             start = int(rng.integers(0, 360))
             span = int(rng.integers(30, 170))
             turn = int(rng.integers(0, 180))
-            cv2.ellipse(image, (x, y), axes, turn, start, start + span, colour, thickness, cv2.LINE_AA)
+            cv2.ellipse(image, (x, y), axes, turn, start, start + span, color, thickness, cv2.LINE_AA)
     return image.astype(np.float32)
 
 
@@ -121,15 +121,15 @@ def _place(rng: np.random.Generator, name: str, width: int, height: int) -> Draw
     polygon = polygon @ rotation.T @ stretch
     low, high = polygon.min(0), polygon.max(0)
     if rng.random() < 0.18:  # anywhere: often cut off by the border
-        centre = rng.uniform(0, [width, height])
+        center = rng.uniform(0, [width, height])
     else:
         first, last = 1 - low, np.array([width, height]) - 2 - high
         if (last <= first).any():
             return None
-        centre = rng.uniform(first, last)
+        center = rng.uniform(first, last)
     pad = int(np.ceil(np.abs(polygon).max())) + 2
     canvas = np.zeros((height + 2 * pad, width + 2 * pad), np.uint8)
-    points = np.round((polygon + centre + pad) * 16).astype(np.int32)
+    points = np.round((polygon + center + pad) * 16).astype(np.int32)
     cv2.fillPoly(canvas, [points], 255, cv2.LINE_AA, shift=4)
     whole = canvas >= 128
     inside = np.s_[pad : pad + height, pad : pad + width]
@@ -183,13 +183,13 @@ def _paint(rng: np.random.Generator, image: np.ndarray, item: DrawnObject) -> np
     ring = cv2.dilate(item.mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & ~item.mask
     around = _lab(image)[ring if ring.any() else ~item.mask].mean(axis=0)
     item.low_contrast = bool(rng.random() < 0.03)
-    best, best_error = _random_colour(rng, BRIGHT), np.inf
+    best, best_error = _random_color(rng, BRIGHT), np.inf
     for _ in range(25):
-        colour = _random_colour(rng, BRIGHT)
-        distance = float(np.linalg.norm(_lab(colour[None, None])[0, 0] - around))
+        color = _random_color(rng, BRIGHT)
+        distance = float(np.linalg.norm(_lab(color[None, None])[0, 0] - around))
         error = abs(distance - 14) if item.low_contrast else max(0.0, CONTRAST - distance)
         if error < best_error:
-            best, best_error = colour, error
+            best, best_error = color, error
         if best_error == 0:
             break
     item.low_contrast = item.low_contrast or best_error > CONTRAST / 2

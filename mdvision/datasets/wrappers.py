@@ -4,6 +4,6 @@ __all__ = ['unwrapped']
 
 
 def unwrapped(dataset: object) -> list:
-    """The innermost data sets of a built one: itself where it wraps none."""
+    """Return the innermost data sets of a built one: itself if it wraps none."""
     inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
     return [part for one in inner if one is not None for part in unwrapped(one)] or [dataset]

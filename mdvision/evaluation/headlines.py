@@ -1,4 +1,4 @@
-"""The metrics that a run is known by."""
+"""The headline metrics of a run."""
 
 __all__ = ['HEADLINES', 'MEANINGS']
 
@@ -14,5 +14,6 @@ MEANINGS = {
 }
 """What they are, in the order in which they are shown."""
 
-# Curves and comparisons leave out the second protocol of the same boxes, and the loss, which is drawn apart.
+# Curves and comparisons leave out the second protocol of the same boxes, and the loss, which is drawn
+# separately.
 HEADLINES = tuple(name for name in MEANINGS if name not in ('voc07/mAP50', 'loss'))

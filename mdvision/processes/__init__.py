@@ -1,1 +1,1 @@
-"""Processes: several of one training, those that are lost, and the signals that tell one to stop."""
+"""Processes: several in one run, lost ones, and the signals that stop one."""

@@ -28,11 +28,11 @@ PathLike = str | Path
 
 
 def epoch_positions(train_rows: Sequence[dict]) -> list[float]:
-    """Where each training line lies on the axis: in epochs if the lines tell them, else in iterations.
+    """Return the position of each training line: in epochs if the lines have them, otherwise in iterations.
 
-    The log does not hold the number of iterations an epoch has. Every line bounds it from below (epoch
-    e ends at iteration e times that number or later), and the best bound serves. A position never
-    leaves its own epoch, even where a resumed run has shorter epochs because of a larger batch.
+    The log does not contain the number of iterations per epoch. Every line bounds it from below (epoch e ends
+    at iteration e times that number or later), and the best bound is used. A position never leaves its own
+    epoch, even if a resumed run has shorter epochs because of a larger batch.
     """
     if not all('epoch' in row for row in train_rows):
         return [float(row['iter']) for row in train_rows]
@@ -42,7 +42,7 @@ def epoch_positions(train_rows: Sequence[dict]) -> list[float]:
 
 
 def headline_metrics(val_rows: Sequence[dict]) -> list[str]:
-    """The few metrics to draw: the known headlines that are there, else the first four numbers."""
+    """Return the metrics to draw: the known headline metrics that exist, otherwise the first four numbers."""
     keys = list(dict.fromkeys(key for row in val_rows for key in row if _is_number(row[key])))
     keys = [key for key in keys if key not in BOOKKEEPING and 'loss' not in key]
     if 'coco/mAP' in keys and 'coco/bbox_mAP' in keys:  # the same number twice
@@ -55,7 +55,7 @@ def _is_number(value: object) -> bool:
 
 
 def _series(rows: Sequence[dict], positions: Sequence[float], key: str) -> tuple[list[float], list[float]]:
-    """Positions and values of one key, where it has a finite number."""
+    """Return positions and values of one key where it has a finite number."""
     points = [
         (x, float(row[key]))
         for row, x in zip(rows, positions, strict=True)
@@ -74,13 +74,13 @@ def _draw_losses(
     names = dict.fromkeys(key for row in train_rows for key in row if 'loss' in key and key != 'loss')
     parts = {key: _series(train_rows, positions, key) for key in names}
     parts = {key: series for key, series in parts.items() if series[0]}
-    # The largest parts get a colour each: more lines than that cannot be told apart.
+    # Each of the largest parts gets a color: more lines than that cannot be told apart.
     largest = sorted(parts, key=lambda key: -sum(parts[key][1]) / len(parts[key][1]))[:MAX_PARTS]
-    coloured = [key for key in parts if key in largest]
-    colours = dict(zip(coloured, COLORS, strict=False))
-    for key in coloured:
-        _plot(axes, parts[key], color=colours[key], linewidth=1.1, label=plain(key))
-    rest = [key for key in parts if key not in coloured]
+    colored = [key for key in parts if key in largest]
+    colors = dict(zip(colored, COLORS, strict=False))
+    for key in colored:
+        _plot(axes, parts[key], color=colors[key], linewidth=1.1, label=plain(key))
+    rest = [key for key in parts if key not in colored]
     for index, key in enumerate(rest):
         label = f'{len(rest)} smaller parts' if index == 0 else None
         _plot(axes, parts[key], color='#cccccc', linewidth=0.8, label=label)
@@ -88,14 +88,14 @@ def _draw_losses(
     val_losses = list(
         dict.fromkeys(k for row in val_rows for k in row if k.startswith('val') and 'loss' in k)
     )
-    # The same colour as its training counterpart: val/loss_cls goes with loss_cls and needs no name.
-    known = [key for key in val_losses if key.removeprefix('val/') in colours]
+    # The same color as its training counterpart: val/loss_cls goes with loss_cls and needs no name.
+    known = [key for key in val_losses if key.removeprefix('val/') in colors]
     for key in known:
         series = _series(val_rows, val_positions, key)
-        _plot(axes, series, color=colours[key.removeprefix('val/')], linewidth=1.6, label=None, dashed=True)
+        _plot(axes, series, color=colors[key.removeprefix('val/')], linewidth=1.6, label=None, dashed=True)
     if known:
         axes.plot([], [], color='#666666', linewidth=1.6, linestyle=DASHES, label='dashed: validation')
-    # Those of the small grey parts are left out: what remains has no counterpart, or is the total.
+    # Those of the small gray parts are left out: what remains has no counterpart, or is the total.
     others = [key for key in val_losses if key.removeprefix('val/') not in parts]
     for index, key in enumerate(others[:MAX_PARTS]):
         series = _series(val_rows, val_positions, key)
@@ -113,15 +113,15 @@ def _draw_losses(
 
 
 def _draw_validation_loss(axes: Axes, xs: list[float], ys: list[float], unit: str, alone: bool) -> None:
-    """The validation loss with its lowest point, after which a training overfits."""
+    """Draw the validation loss and its lowest point, after which a run overfits."""
     if not xs:
         return
-    # Where the total has no parts, no other line has this colour.
-    colour = COLORS[1] if alone else '#222222'
+    # If the total has no parts, no other line has this color.
+    color = COLORS[1] if alone else '#222222'
     best = min(range(len(ys)), key=ys.__getitem__)
     label = f'val/loss: lowest {ys[best]:.3f} ({unit} {xs[best]:g}), last {ys[-1]:.3f}'
-    axes.plot(xs, ys, color=colour, linewidth=1.8, linestyle=DASHES, marker='o', ms=3.5, label=label)
-    axes.plot(xs[best], ys[best], color=colour, marker='*', ms=13, mec='white', mew=0.9, zorder=5)
+    axes.plot(xs, ys, color=color, linewidth=1.8, linestyle=DASHES, marker='o', ms=3.5, label=label)
+    axes.plot(xs[best], ys[best], color=color, marker='*', ms=13, mec='white', mew=0.9, zorder=5)
 
 
 def _plot(
@@ -135,19 +135,19 @@ def _plot(
 
 def _draw_metrics(axes: Axes, val_rows: list[dict], positions: list[float], unit: str) -> None:
     endings, highest = [], 0.0
-    for key, colour in zip(headline_metrics(val_rows), COLORS, strict=False):
+    for key, color in zip(headline_metrics(val_rows), COLORS, strict=False):
         xs, ys = _series(val_rows, positions, key)
         if not xs:
-            axes.plot([], [], color=colour, label=f'{plain(key)}: no finite value')
+            axes.plot([], [], color=color, label=f'{plain(key)}: no finite value')
             continue
         best = (min if is_lower_better(key) else max)(range(len(ys)), key=ys.__getitem__)
         digits = 1 if max(ys) > 1 else 3
         label = f'{plain(key)}: best {ys[best]:.{digits}f} ({unit} {xs[best]:g}), last {ys[-1]:.{digits}f}'
-        axes.plot(xs, ys, color=colour, linewidth=2, marker='o', ms=3.5, label=label, clip_on=False)
+        axes.plot(xs, ys, color=color, linewidth=2, marker='o', ms=3.5, label=label, clip_on=False)
         axes.plot(
-            xs[best], ys[best], color=colour, marker='*', ms=13, mec='white', mew=0.9, clip_on=False, zorder=5
+            xs[best], ys[best], color=color, marker='*', ms=13, mec='white', mew=0.9, clip_on=False, zorder=5
         )
-        endings.append((ys[-1], f'{ys[-1]:.{digits}f}', colour))
+        endings.append((ys[-1], f'{ys[-1]:.{digits}f}', color))
         highest = max(highest, *ys)
     keys = headline_metrics(val_rows)
     axes.set_ylabel('accuracy (%)' if keys and all(k.startswith('accuracy/') for k in keys) else 'metric')
@@ -158,16 +158,16 @@ def _draw_metrics(axes: Axes, val_rows: list[dict], positions: list[float], unit
 
 
 def _label_endings(axes: Axes, endings: list[tuple[float, str, str]]) -> None:
-    """The last values beside the right edge, moved apart so that near ones stay readable."""
+    """Print the last values beside the right edge, moved apart so that close ones stay readable."""
     step = 0.05 * axes.get_ylim()[1]
     previous = -math.inf
-    for value, text, colour in sorted(endings):
+    for value, text, color in sorted(endings):
         previous = max(value, previous + step)
         axes.annotate(
             text,
             (1.015, previous),
             xycoords=('axes fraction', 'data'),
-            color=colour,
+            color=color,
             fontsize=9,
             fontweight='bold',
             va='center',
@@ -192,7 +192,7 @@ def _finish(axes: Axes, x_label: str, last_x: float, legend_columns: int) -> Non
         axes.spines[side].set_visible(False)
     axes.tick_params(labelsize=9.5)
     if axes.get_legend_handles_labels()[1]:
-        # Above the axes and not in them: no place inside is free in every run.
+        # Above the axes and not inside: no place inside is free in every run.
         axes.legend(
             loc='lower left',
             bbox_to_anchor=(-0.02, 1.0),
@@ -209,16 +209,16 @@ def _finish(axes: Axes, x_label: str, last_x: float, legend_columns: int) -> Non
 def draw_curves(train_rows: Sequence[dict], val_rows: Sequence[dict], out_png: PathLike) -> Path:
     """Draw losses (left) and headline metrics (right) over the run, 1200x500 pixels.
 
-    The total loss is thick, its parts are thin, validation losses dashed in the colors of the training's.
-    Metrics go from 0 to 1, or to 100 if any is above 1; a star marks the best validation of each, and the
-    lowest ``val/loss``. Values that are not finite are left out. Nothing is smoothed beyond what mmengine did
+    The total loss is thick, its parts are thin; validation losses are dashed, in the colors of the training
+    losses. Metrics range from 0 to 1, or to 100 if any is above 1; a star marks the best validation of each,
+    and the lowest ``val/loss``. Non-finite values are left out. Nothing is smoothed beyond what mmengine did
     when it wrote the log.
 
     Args:
-        train_rows: as :func:`mdvision.work_dir.scalars.read_scalars` gives them: losses by name, ``iter``
+        train_rows: as returned by :func:`mdvision.work_dir.scalars.read_scalars`: losses by name, ``iter``
             and, in epoch-based runs, ``epoch``.
         val_rows: metrics by name, and ``step``.
-        out_png: the figure; its folder is made where missing.
+        out_png: the figure; its folder is created if needed.
 
     Returns:
         the path of the figure.
@@ -234,7 +234,7 @@ def draw_curves(train_rows: Sequence[dict], val_rows: Sequence[dict], out_png: P
     left, right = figure.subplots(1, 2)
     _draw_losses(left, train_rows, val_rows, val_positions, unit)
     labels = left.get_legend_handles_labels()[1]
-    # A column is as wide as its longest name, and a legend wider than its axes makes them narrower.
+    # A column is as wide as its longest name, and a legend wider than its axes shrinks them.
     _finish(left, unit, last_x, legend_columns=2 if max(map(len, labels), default=0) > 30 else 4)
     _draw_metrics(right, val_rows, val_positions, unit)
     _finish(right, unit, last_x, legend_columns=1)

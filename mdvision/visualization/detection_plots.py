@@ -1,7 +1,6 @@
-"""Pictures of a detector's mistakes: the confusion matrix, and precision against recall.
+"""Figures of a detector's mistakes: the confusion matrix, and precision against recall.
 
-Both come with a CSV of the numbers in them. C classes; names longer than 22 letters are shortened in
-the pictures.
+Each comes with a CSV of its numbers. C classes; names longer than 22 letters are shortened in the figures.
 """
 
 import csv
@@ -27,11 +26,11 @@ __all__ = ['draw_confusion_matrix', 'draw_pr_curves', 'write_confusion_matrix', 
 DPI = 110
 INK, FAINT, RULE = '#222222', '#6b6b6b', '#e2e2e2'
 BEST_COLORS, WORST_COLORS = ('#0072B2', '#009E73', '#56B4E9'), ('#D55E00', '#CC79A7', '#E69F00')
-PR_INCHES = 5.0  # the side of the square of the curves
+PR_INCHES = 5.0  # side length of the square of the curves
 MAX_NAME = 22
-# Up to so many rows of a confusion matrix: inches of a cell, points of the text.
+# Up to this many rows of a confusion matrix: cell size in inches, font size in points.
 CELLS = ((4, 0.95, 10), (11, 0.66, 9.5), (21, 0.42, 8.5), (31, 0.36, 7.5), (math.inf, 0.15, 6.5))
-WITH_SHARES, WITH_COUNTS = 11, 31  # rows up to which the cells have these
+WITH_SHARES, WITH_COUNTS = 11, 31  # number of rows up to which the cells contain these
 MAX_SIDE = 24  # inches
 
 PathLike = str | Path
@@ -39,23 +38,23 @@ PathLike = str | Path
 
 @any_letters()
 def draw_confusion_matrix(counts: np.ndarray, classes: Sequence[str], out_png: PathLike, note: str) -> Path:
-    """Draw the objects of each class (rows) by the class they were detected as (columns).
+    """Draw the objects of each class (rows) by the class as which they were detected (columns).
 
-    The colour is the share of the row. Up to 10 classes have counts and shares in the cells, up to 30
-    counts alone. The sum of its row stands at each class: its objects.
+    The color is the fraction of the row. Up to 10 classes have counts and fractions in the cells, up to 30
+    only counts. Each class is labeled with the sum of its row: its objects.
 
     Args:
-        counts: (C + 1, C + 1) as from :func:`mdvision.evaluation.confusion.confusion_matrix`: the last
-            row is background, the last column the missed objects.
+        counts: (C + 1, C + 1) from :func:`mdvision.evaluation.confusion.confusion_matrix`: the last row is
+            background, the last column the missed objects.
         classes: C names.
-        out_png: the picture; its folder is made where missing.
-        note: how was counted, for the line below the title.
+        out_png: the figure; its folder is created if needed.
+        note: how the detections were counted, for the line below the title.
 
     Returns:
-        the path of the picture.
+        the path of the figure.
 
     Raises:
-        UserError: counts that are not (C + 1, C + 1).
+        UserError: the counts are not (C + 1, C + 1).
     """
     counts = _checked(counts, classes)
     size = len(counts)
@@ -65,7 +64,7 @@ def draw_confusion_matrix(counts: np.ndarray, classes: Sequence[str], out_png: P
     figure, axes = _square(side)
     totals = counts.sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
-    # A share of 4 % has a fifth of the full colour: confusions are rare, and seen all the same.
+    # A fraction of 4 % gets a fifth of the full color: confusions are rare, and should still be visible.
     image = axes.imshow(shares, norm=PowerNorm(0.5, vmin=0, vmax=1), cmap='Blues', interpolation='nearest')
     _label_classes(axes, [_shortened(name) for name in classes], totals, font, cell)
     _rule(axes, size)
@@ -88,7 +87,7 @@ def draw_confusion_matrix(counts: np.ndarray, classes: Sequence[str], out_png: P
 def _label_classes(axes: Axes, names: list[str], totals: np.ndarray, font: float, cell: float) -> None:
     rows = [f'{name} ({total})' for name, total in zip([*names, 'background'], totals, strict=True)]
     columns = [*names, 'missed']
-    # Where the cells are lower than a line of text, every second or third class has its name there.
+    # If the cells are lower than a line of text, only every second or third class is named.
     step = math.ceil(font * 1.3 / (72 * cell))
     shown = range(0, len(rows), step)
     axes.set_yticks(shown, rows[::step], fontsize=font)
@@ -105,7 +104,7 @@ def _label_classes(axes: Axes, names: list[str], totals: np.ndarray, font: float
 
 
 def _rule(axes: Axes, size: int) -> None:
-    """Lines between the cells; background and missed are no classes, and stand apart."""
+    """Draw lines between the cells; background and missed are not classes, and are set apart."""
     for spine in axes.spines.values():
         spine.set_visible(False)
     edges = np.arange(size + 1) - 0.5 if size <= 150 else []
@@ -123,31 +122,30 @@ def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray, font: floa
         text = str(count) if count < 10_000 else f'{count / 1000:.0f}k'
         if with_shares:
             text += f'\n{100 * shares[row, column]:.0f} %'
-        colour = 'white' if shares[row, column] > 0.3 else INK
-        axes.text(column, row, text, ha='center', va='center', fontsize=font - 1, color=colour)
+        color = 'white' if shares[row, column] > 0.3 else INK
+        axes.text(column, row, text, ha='center', va='center', fontsize=font - 1, color=color)
 
 
 @any_letters()
 def draw_pr_curves(voc: VocResult, classes: Sequence[str], out_png: PathLike, note: str) -> Path:
-    """Draw precision against recall for each class; the area below a line is its VOC AP.
+    """Draw precision against recall per class; the area below a line is its VOC AP.
 
-    The lines are the envelopes that this AP is the area of, steps down to the recall that is reached.
-    A dot marks the highest F1, and the legend the score threshold that gives it. The dashed line takes
-    the detections of all classes together: its dot is the best single threshold. From 11 classes on
-    the best and the worst three have a colour, and the mean over the classes is drawn, whose area is the
-    mAP.
+    The lines are the envelopes whose area is this AP, with steps down to the recall that is reached. A dot
+    marks the highest F1, and the legend gives its score threshold. The dashed line pools the detections of
+    all classes: its dot is the best single threshold. From 11 classes on, only the best and worst three have
+    a color, and the mean over the classes is drawn, whose area is the mAP.
 
     Args:
-        voc: of C classes.
+        voc: results of C classes.
         classes: C names.
-        out_png: the picture; its folder is made where missing.
+        out_png: the figure; its folder is created if needed.
         note: what was evaluated, for the line below the title.
 
     Returns:
-        the path of the picture.
+        the path of the figure.
 
     Raises:
-        UserError: names and results of different number.
+        UserError: the numbers of names and results differ.
     """
     _check_names(voc, classes)
     figure, axes = _square(PR_INCHES)
@@ -174,7 +172,7 @@ def draw_pr_curves(voc: VocResult, classes: Sequence[str], out_png: PathLike, no
 
 
 def _draw_f1_lines(axes: Axes) -> None:
-    """The points of equal F1 f: precision = f r / (2 r - f)."""
+    """Draw the points of equal F1 f: precision = f r / (2 r - f)."""
     for f1 in (0.2, 0.4, 0.6, 0.8):
         recall = np.linspace(f1 / (2 - f1), 1, 200)
         axes.plot(recall, f1 * recall / (2 * recall - f1), color=RULE, linewidth=0.9, zorder=0)
@@ -190,10 +188,10 @@ def _draw_all_classes(axes: Axes, voc: VocResult, classes: Sequence[str]) -> lis
 
 
 def _draw_few(axes: Axes, voc: VocResult, classes: Sequence[str]) -> list[Line2D]:
-    """The best and the worst three in colour, the others faint, and the mean."""
+    """Draw the best and the worst three in color, the others faint, and the mean."""
     defined = [index for index in range(len(classes)) if voc.num_objects[index]]
     ranked = sorted(defined, key=lambda index: -voc.ap_area[index])
-    # Twice the same class would not be three and three.
+    # The same class must not appear in both groups.
     each = min(3, len(ranked) // 2)
     best, worst = ranked[:each], ranked[len(ranked) - each :]
     others = ranked[each : len(ranked) - each]
@@ -201,9 +199,9 @@ def _draw_few(axes: Axes, voc: VocResult, classes: Sequence[str]) -> list[Line2D
         x, y = _steps(voc.curves[index])
         axes.plot(x[:-1], y[:-1], color='#b9c6d3', linewidth=0.7, zorder=1)
     handles = []
-    for chosen, colours in ((best, BEST_COLORS), (worst, WORST_COLORS)):
-        for index, colour in zip(chosen, colours, strict=False):
-            style = dict(color=colour, linewidth=1.6)
+    for chosen, colors in ((best, BEST_COLORS), (worst, WORST_COLORS)):
+        for index, color in zip(chosen, colors, strict=False):
+            style = dict(color=color, linewidth=1.6)
             handles.append(_draw_class(axes, voc, index, classes[index], style))
     if others:
         noun = 'other class' if len(others) == 1 else 'other classes'
@@ -227,7 +225,7 @@ def _draw_class(axes: Axes, voc: VocResult, index: int, name: str, style: dict) 
 
 
 def _draw_curve(axes: Axes, curve: PrecisionRecallCurve, style: dict, label: str) -> Line2D:
-    """The line with its best point; returns what the legend shows."""
+    """Draw the line with its best point; return what the legend shows."""
     if curve.best is not None:
         best = curve.best
         axes.plot(*_steps(curve), **style, zorder=3)
@@ -240,22 +238,22 @@ def _draw_curve(axes: Axes, curve: PrecisionRecallCurve, style: dict, label: str
 
 
 def _threshold(score: float) -> str:
-    """Three digits, rounded down: rounded up, it would shut out the very detection it stands for."""
+    """Format with three digits, rounded down: rounded up, it would exclude the detection it stands for."""
     return f'{math.floor(score * 1000) / 1000:.3f}'
 
 
 def _envelope(curve: PrecisionRecallCurve) -> np.ndarray:
-    """(K,) the highest precision at the recall of each point or a larger one."""
+    """Return (K,) the highest precision at the recall of each point or a larger one."""
     return np.maximum.accumulate(curve.precision[::-1])[::-1]
 
 
 def _envelope_at(curve: PrecisionRecallCurve, recall: np.ndarray) -> np.ndarray:
-    """The envelope at any recall; 0 where that recall is not reached."""
+    """Return the envelope at any recall; 0 if that recall is not reached."""
     return np.append(_envelope(curve), 0.0)[np.searchsorted(curve.recall, recall, side='left')]
 
 
 def _steps(curve: PrecisionRecallCurve) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the envelope, from recall 0 to the largest one and there down to precision 0."""
+    """Return the corners of the envelope, from recall 0 to the largest one and down to precision 0."""
     ends, heights = curve.recall, _envelope(curve)
     x = np.concatenate([[0.0], np.repeat(ends, 2)])
     y = np.concatenate([np.repeat(heights, 2), [0.0]])
@@ -263,7 +261,7 @@ def _steps(curve: PrecisionRecallCurve) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_confusion_matrix(counts: np.ndarray, classes: Sequence[str], out_csv: PathLike) -> Path:
-    """Write the counts: a row a true class, then ``background``; a column a predicted one, then ``missed``.
+    """Write the counts: rows are true classes and ``background``, columns predictions and ``missed``.
 
     Arguments, result and errors as for :func:`draw_confusion_matrix`.
     """
@@ -274,10 +272,10 @@ def write_confusion_matrix(counts: np.ndarray, classes: Sequence[str], out_csv: 
 
 
 def write_pr_curves(voc: VocResult, classes: Sequence[str], out_csv: PathLike) -> Path:
-    """Write ``class, score, precision, recall, f1``: what each class gets from each score threshold.
+    """Write ``class, score, precision, recall, f1``: the result of each score threshold for each class.
 
-    The rows of a class are the points of its :class:`~mdvision.evaluation.voc_ap.PrecisionRecallCurve`,
-    from the highest score down. The last ones, for ``all classes``, are for one threshold for all.
+    The rows of a class are the points of its :class:`~mdvision.evaluation.voc_ap.PrecisionRecallCurve`, from
+    the highest score down. The last rows, for ``all classes``, are for one common threshold.
 
     Arguments, result and errors as for :func:`draw_pr_curves`.
     """
@@ -285,7 +283,7 @@ def write_pr_curves(voc: VocResult, classes: Sequence[str], out_csv: PathLike) -
     rows: list[list] = [['class', 'score', 'precision', 'recall', 'f1']]
     for name, curve in zip([*classes, 'all classes'], [*voc.curves, voc.pooled], strict=True):
         points = zip(curve.scores.tolist(), curve.precision, curve.recall, curve.f1, strict=True)
-        # The score in full, so that a threshold from the file keeps the detection.
+        # The full score, so that a threshold from the file keeps the detection.
         rows += [[name, score, *(f'{value:.6f}' for value in values)] for score, *values in points]
     return _write_rows(rows, out_csv)
 
@@ -304,7 +302,7 @@ def _checked(counts: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     if counts.shape != expected:
         raise UserError(
             f'Confusion matrix: expected {expected} counts for {len(classes)} classes, background and '
-            f'missed, got {counts.shape}. Give the class names of the same data set.'
+            f'missed, got {counts.shape}. Pass the class names of the same data set.'
         )
     return counts
 
@@ -312,8 +310,8 @@ def _checked(counts: np.ndarray, classes: Sequence[str]) -> np.ndarray:
 def _check_names(voc: VocResult, classes: Sequence[str]) -> None:
     if len(voc.curves) != len(classes):
         raise UserError(
-            f'Precision-recall curves: expected {len(voc.curves)} class names, got {len(classes)}. Give '
-            'those of the data set that was evaluated.'
+            f'Precision-recall curves: expected {len(voc.curves)} class names, got {len(classes)}. Pass '
+            'those of the evaluated data set.'
         )
 
 
@@ -322,7 +320,7 @@ def _shortened(name: str) -> str:
 
 
 def _square(side: float) -> tuple[Figure, Axes]:
-    """Axes of exactly so many inches; the page is cut to what is drawn around them when it is saved."""
+    """Create axes of an exact size in inches; saving crops the page to what is drawn around them."""
     figure = Figure(figsize=(side + 2, side + 2), dpi=DPI, facecolor='white')
     FigureCanvasAgg(figure)
     share = side / (side + 2)

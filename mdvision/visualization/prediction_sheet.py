@@ -1,7 +1,7 @@
-"""One picture of many detections: ground truth and prediction side by side, for a look with the eye.
+"""One figure of many detections: ground truth and prediction side by side, for visual inspection.
 
-Each image is enlarged or reduced to the width of a panel before anything is drawn, so that lines and
-text have the same size on a 160x120 image as on a 4000x3000 one.
+Each image is scaled to the width of a panel before anything is drawn, so that lines and text have the same
+size on a 160x120 image as on a 4000x3000 one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mdvision.errors import UserError
 
-__all__ = ['class_colour', 'draw_prediction_sheet', 'panel_size']
+__all__ = ['class_color', 'draw_prediction_sheet', 'panel_size']
 
-# The first seven are Okabe and Ito's, which stay apart for colour-blind readers. No larger set does: the
-# rest differs in lightness, and every box has its class written on it.
+# The first seven are Okabe and Ito's, which color-blind readers can tell apart. No larger set has this
+# property: the rest differs in lightness, and the class is written on every box.
 # fmt: off
 PALETTE = (
     '#E69F00', '#56B4E9', '#009E73', '#F0E442', '#0072B2', '#D55E00', '#CC79A7',
@@ -33,14 +33,14 @@ FONT_SIZE = 12
 INK, FAINT, PAPER = '#222222', '#6b6b6b', '#ffffff'
 
 
-def class_colour(label: int) -> tuple[int, int, int]:
-    """The RGB colour of a class: the same on every sheet, and from the 21st class on repeated."""
+def class_color(label: int) -> tuple[int, int, int]:
+    """Return the RGB color of a class: the same on every sheet, repeating from the 21st class on."""
     value = PALETTE[label % len(PALETTE)]
     return tuple(int(value[i : i + 2], 16) for i in (1, 3, 5))
 
 
 def panel_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) in pixels at which an image is drawn: as large as a square panel allows."""
+    """Return the (height, width) in pixels at which an image is drawn: as large as a square panel allows."""
     scale = PANEL_WIDTH / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -52,14 +52,14 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def _pieces(start: int, stop: int, dashed: bool) -> list[tuple[int, int]]:
-    """The drawn parts of a line from ``start`` to ``stop``: all of it, or dashes of 6 pixels."""
+    """Return the drawn parts of a line from ``start`` to ``stop``: all of it, or dashes of 6 pixels."""
     if not dashed:
         return [(start, stop)]
     return [(at, min(at + 6, stop)) for at in range(start, stop, 12)]
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, box: np.ndarray, colour: tuple, dashed: bool) -> None:
-    """Two pixels of colour with a black rim: visible on every background. ``box`` in panel pixels."""
+def _draw_box(draw: ImageDraw.ImageDraw, box: np.ndarray, color: tuple, dashed: bool) -> None:
+    """Draw two pixels of color with a black rim, visible on every background. ``box`` in panel pixels."""
     x1, y1, x2, y2 = (round(float(value)) for value in box)
     bars = []  # inclusive rectangles
     for a, b in _pieces(x1, x2, dashed):
@@ -70,17 +70,17 @@ def _draw_box(draw: ImageDraw.ImageDraw, box: np.ndarray, colour: tuple, dashed:
     for a, b, c, d in bars:
         draw.rectangle((a - 1, b - 1, c + 1, d + 1), fill=(0, 0, 0))
     for bar in bars:
-        draw.rectangle(bar, fill=colour)
+        draw.rectangle(bar, fill=color)
 
 
 def _place_label(box: np.ndarray, size: tuple[int, int], panel: tuple[int, int], taken: list) -> tuple:
-    """A corner of the box where the label hides no other label; the first choice if there is none.
+    """Return a corner of the box where the label covers no other label; the first choice if there is none.
 
     Args:
         box: in panel pixels.
         size: (width, height) of the label.
         panel: (width, height) of the panel.
-        taken: rectangles of the labels that are there.
+        taken: rectangles of the existing labels.
 
     Returns:
         the rectangle (x1, y1, x2, y2) for the label, inside the panel.
@@ -109,7 +109,7 @@ def _overlap(one: tuple, other: tuple) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _text_colour(background: tuple[int, int, int]) -> str:
+def _text_color(background: tuple[int, int, int]) -> str:
     red, green, blue = background
     return '#000000' if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else '#ffffff'
 
@@ -117,7 +117,7 @@ def _text_colour(background: tuple[int, int, int]) -> str:
 def _draw_panel(
     image: np.ndarray, boxes: np.ndarray, labels: Sequence[int], texts: list, dashed: Sequence
 ) -> Image:
-    """An image at panel size with its boxes; the first box is the most important one, and on top."""
+    """Draw an image at panel size with its boxes; the first box is the most important one, and on top."""
     height, width = panel_size(*image.shape[:2])
     enlarged = height > image.shape[0]
     picture = cv2.resize(
@@ -131,21 +131,21 @@ def _draw_panel(
 
     order = range(len(scaled))
     for index in reversed(order):
-        _draw_box(draw, scaled[index], class_colour(labels[index]), bool(dashed[index]))
+        _draw_box(draw, scaled[index], class_color(labels[index]), bool(dashed[index]))
     taken = []
     for index in order:
         size = (int(font.getlength(texts[index])) + 7, FONT_SIZE + 4)
         taken.append(_place_label(scaled[index], size, (width, height), taken))
     for index in reversed(order):
-        colour = class_colour(labels[index])
+        color = class_color(labels[index])
         x1, y1, x2, y2 = taken[index]
-        draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour)
-        draw.text((x1 + 3, (y1 + y2) / 2), texts[index], fill=_text_colour(colour), font=font, anchor='lm')
+        draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=color)
+        draw.text((x1 + 3, (y1 + y2) / 2), texts[index], fill=_text_color(color), font=font, anchor='lm')
     return panel
 
 
 def _checked(sample: Mapping, number: int, num_classes: int) -> dict:
-    """The arrays of a sample, after a look at what would otherwise draw nonsense."""
+    """Return the arrays of a sample after checking what would otherwise draw nonsense."""
     image = np.asarray(sample['image'])
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise UserError(
@@ -160,7 +160,7 @@ def _checked(sample: Mapping, number: int, num_classes: int) -> dict:
         if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
             raise UserError(
                 f'Sample {number}: {kind}_labels from {labels.min()} to {labels.max()}, but there are '
-                f'{num_classes} classes, labelled 0 to {num_classes - 1}.'
+                f'{num_classes} classes, labeled 0 to {num_classes - 1}.'
             )
         checked[f'{kind}_boxes'], checked[f'{kind}_labels'] = boxes, labels
     difficult = sample.get('gt_difficult')
@@ -174,14 +174,14 @@ def _checked(sample: Mapping, number: int, num_classes: int) -> dict:
 
 
 def _above(sample: dict, score_thr: float) -> dict:
-    """The sample with the predictions of at least ``score_thr`` only, best first."""
+    """Return the sample with only the predictions of at least ``score_thr``, best first."""
     order = np.argsort(-sample['pred_scores'], kind='stable')
     order = order[sample['pred_scores'][order] >= score_thr]
     return {**sample, **{key: sample[key][order] for key in ('pred_boxes', 'pred_labels', 'pred_scores')}}
 
 
 def _draw_legend(present: list[int], classes: Sequence[str], note: str, width: int) -> Image:
-    """The classes with their colours, in as many lines as they need, and a note in grey."""
+    """Draw the classes with their colors, in as many lines as they need, and a note in gray."""
     font, line_height = _font(13), 24
     positions, x, y = [], 0, 0
     for label in present:
@@ -196,14 +196,14 @@ def _draw_legend(present: list[int], classes: Sequence[str], note: str, width: i
     legend = Image.new('RGB', (width, y + line_height), PAPER)
     draw = ImageDraw.Draw(legend)
     for label, (left, top) in zip(present, positions, strict=True):
-        draw.rectangle((left, top + 5, left + 15, top + 19), fill=class_colour(label), outline='#000000')
+        draw.rectangle((left, top + 5, left + 15, top + 19), fill=class_color(label), outline='#000000')
         draw.text((left + 22, top + 12), classes[label], fill=INK, font=font, anchor='lm')
     draw.text((note_x, y + 12), note, fill=FAINT, font=font, anchor='lm')
     return legend
 
 
 def _draw_pair(sample: dict, classes: Sequence[str]) -> Image:
-    """Title, and below it both panels of one sample under their captions."""
+    """Draw a title, and below it both panels of one sample under their captions."""
     truth = _draw_panel(
         sample['image'],
         sample['gt_boxes'],
@@ -250,24 +250,23 @@ def draw_prediction_sheet(
 ) -> Path:
     """Draw the samples, each as ground truth beside prediction, with a legend of the classes at the top.
 
-    Difficult objects are dashed. A class has the same colour in both panels and on every sheet.
+    Difficult objects are dashed. A class has the same color in both panels and on every sheet.
 
     Args:
-        samples: one mapping an image: ``image`` (H, W, 3) uint8 RGB; ``gt_boxes`` (M, 4) and
-            ``gt_labels`` (M,); optionally ``gt_difficult`` (M,) bool; ``pred_boxes`` (N, 4),
-            ``pred_scores`` (N,) and ``pred_labels`` (N,); optionally ``title``. Boxes are
-            ``[x1, y1, x2, y2]`` in pixels of the image.
+        samples: one mapping per image: ``image`` (H, W, 3) uint8 RGB; ``gt_boxes`` (M, 4) and ``gt_labels``
+            (M,); optionally ``gt_difficult`` (M,) bool; ``pred_boxes`` (N, 4), ``pred_scores`` (N,) and
+            ``pred_labels`` (N,); optionally ``title``. Boxes are ``[x1, y1, x2, y2]`` in pixels of the image.
         classes: the name of each label.
-        out_png: the picture; its folder is made where missing.
+        out_png: the figure; its folder is created if needed.
         score_thr: predictions with a lower score are not drawn, and not counted in the caption.
-        columns: samples in a row.
+        columns: samples per row.
 
     Returns:
-        the path of the picture.
+        the path of the figure.
 
     Raises:
-        UserError: no samples, an image that is not RGB of uint8, boxes and labels of different number,
-            or a label without a class.
+        UserError: no samples, an image that is not RGB of uint8, differing numbers of boxes and labels, or a
+            label without a class.
     """
     if not samples:
         raise UserError('Expected at least one sample to draw, got none.')

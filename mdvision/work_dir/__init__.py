@@ -1,1 +1,1 @@
-"""The folder of a run: the names of its files, its lock, what an earlier run left there, its logs."""
+"""The work directory of a run: its file names, its lock, what an earlier run left there, its logs."""

@@ -1,4 +1,4 @@
-"""The numbers that mmengine logs during a run, read from its ``scalars.json``.
+"""Read the numbers that mmengine logs during a run from its ``scalars.json``.
 
 Each line is a JSON object. A training line has the losses, the learning rate, ``iter`` and, in epoch-based
 runs, ``epoch`` (both count from 1). A validation line has the metrics and ``step``: the epoch, or the
@@ -19,25 +19,25 @@ PathLike = str | Path
 
 
 def scalar_files(folder: Path) -> list[Path]:
-    """The ``scalars.json`` of a run and of its resumed parts, oldest first; empty ones are left out."""
+    """Return the ``scalars.json`` of a run and of its resumed parts, oldest first, without empty ones."""
     found = folder.glob('*/vis_data/scalars.json')
     return sorted(path for path in found if LOG_FOLDER.fullmatch(path.parts[-3]) and path.stat().st_size)
 
 
 def read_scalars(paths: PathLike | Sequence[PathLike]) -> tuple[list[dict], list[dict]]:
-    """The training and the validation lines of one run, each in the order of training.
+    """Return the training and validation lines of one run, each in training order.
 
     Args:
-        paths: a ``scalars.json``, or those of a run and of its resumed parts, in that order. A resumed
-            part replaces what came before from its own first line on: a run that stopped in the
-            middle of an epoch trains that epoch again.
+        paths: a ``scalars.json``, or those of a run and its resumed parts, in that order. A resumed part
+            replaces earlier lines from its own first line on: a run that stopped in mid-epoch trains that
+            epoch again.
 
     Returns:
-        the lines with ``iter`` (training) and the others (validation), as the dicts they are.
+        the lines with ``iter`` (training) and the others (validation), as dicts.
 
     Raises:
-        UserError: a file that is missing, empty, or has a line that is not a JSON object. An
-            incomplete last line is left out: that is what a killed run leaves behind.
+        UserError: a file is missing, empty, or has a line that is not a JSON object. An incomplete last line
+            is skipped: a killed run leaves one behind.
     """
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     if not paths:
@@ -59,14 +59,14 @@ def read_scalars(paths: PathLike | Sequence[PathLike]) -> tuple[list[dict], list
 def _read_lines(path: Path) -> list[dict]:
     if not path.is_file():
         raise UserError(
-            f'{path}: no such file. Expected the vis_data/scalars.json that training writes into the '
-            'folder of its run.'
+            f'{path}: no such file. Expected the vis_data/scalars.json that training writes to its work '
+            'directory.'
         )
     lines = [line for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)  # reads the bare NaN and Infinity that mmengine writes
+            row = json.loads(line)  # accepts the bare NaN and Infinity that mmengine writes
         except json.JSONDecodeError as error:
             if number == len(lines):
                 break
@@ -79,6 +79,6 @@ def _read_lines(path: Path) -> list[dict]:
     if not rows:
         raise UserError(
             f'{path}: the file has no complete line. Training writes one every `interval` iterations '
-            '(default_hooks.logger): has the run got that far?'
+            '(default_hooks.logger): has the run reached that point?'
         )
     return rows

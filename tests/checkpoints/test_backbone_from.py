@@ -104,11 +104,11 @@ def test_less_than_nine_tenths_is_an_error(classifier):
 
 def test_a_file_without_a_backbone(tmp_path):
     torch.save(dict(state_dict=dict(weight=torch.zeros(2))), tmp_path / 'other.pth')
-    with pytest.raises(UserError, match='holds no backbone: none of its 1 tensors') as error:
+    with pytest.raises(UserError, match='contains no backbone: none of its 1 tensors') as error:
         load_backbone(Detector(narrow()), str(tmp_path / 'other.pth'))
     assert str(error.value).endswith(
-        '(the first: weight). Expected a checkpoint of a training of ours, or a file that '
-        'tools/convert_weights.py wrote.'
+        '(the first: weight). Expected a checkpoint of an mdvision run, or a file written by '
+        'tools/convert_weights.py.'
     )
 
 

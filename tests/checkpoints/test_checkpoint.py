@@ -126,7 +126,7 @@ def test_a_truncated_file_is_named(path, keep):
     path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
     with pytest.raises(UserError, match=r'epoch_1\.pth .* bytes\) cannot be read: ') as error:
         read_checkpoint(str(path))
-    assert str(error.value).endswith('. Take another checkpoint of the run, or copy it again.')
+    assert str(error.value).endswith('. Use another checkpoint of the run, or copy it again.')
     assert keep == 0 or 'it is truncated, or something was appended to it' in str(error.value)
 
 
@@ -155,7 +155,7 @@ def test_a_table_of_contents_without_sense_is_named_with_its_fault(path):
 @pytest.mark.parametrize('content', [[1, 2], {}, {'state_dict': {}}, {'a': 1}])
 def test_something_else_is_named(path, content):
     torch.save(content, path)
-    with pytest.raises(UserError, match='holds no state dict'):
+    with pytest.raises(UserError, match='contains no state dict'):
         read_checkpoint(str(path))
 
 
@@ -164,11 +164,9 @@ def test_nan_weights_are_refused(path):
     model = net()
     model[0].weight.data[0, 0] = float('nan')
     torch.save(model.state_dict(), path)
-    with pytest.raises(UserError, match=r'epoch_1\.pth: 1 tensors hold NaN or infinity') as error:
+    with pytest.raises(UserError, match=r'epoch_1\.pth: 1 tensors contain NaN or infinity') as error:
         read_checkpoint(str(path))
-    assert str(error.value).endswith(
-        'for example 0.weight. The training it comes from had diverged; take an earlier one.'
-    )
+    assert str(error.value).endswith('for example 0.weight. The run had diverged; use an earlier one.')
 
 
 def test_all_tensors_matched_is_said():
@@ -187,7 +185,8 @@ def test_another_model_is_refused_with_the_count_and_changes_nothing():
         load_weights(model, dict(state_dict=net(5).state_dict()), 'x.pth')
     assert '7 of another shape: 0.weight, 0.bias, 1.weight' in str(error.value)
     assert str(error.value).endswith(
-        'Use the config that the checkpoint was trained with (it lies in its work dir), or allow a partial '
+        'Use the config that the checkpoint was trained with (it is in its work directory), or allow a '
+        'partial '
         'match with --allow-partial.'
     )
     assert torch.equal(model[0].weight, before)
@@ -366,7 +365,7 @@ def test_nan_in_the_weights_stops_resumption_and_test(tmp_path, path, run_test_t
     checkpoint['state_dict']['linear.bias'][0] = float('inf')
     torch.save(checkpoint, path)
     for use in (make_runner(tmp_path / 'b', resume=str(path)).train, lambda: run_test_tool('toy.py', path)):
-        with pytest.raises(UserError, match=r'1 tensors hold NaN or infinity, for example linear\.bias'):
+        with pytest.raises(UserError, match=r'1 tensors contain NaN or infinity, for example linear\.bias'):
             use()
 
 

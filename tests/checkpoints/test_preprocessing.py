@@ -89,7 +89,7 @@ def test_what_counts():
 
 @pytest.mark.fault('6.16')
 @pytest.mark.parametrize('changed, key, values', [
-    ([LOAD], 'pipeline.Normalize', r"the training has \['mean=\[1\.0\], std.*this has \[\]"),
+    ([LOAD], 'pipeline.Normalize', r"training has \['mean=\[1\.0\], std.*this has \[\]"),
     ([LOAD, dict(NORMALIZE, to_rgb=False)], 'pipeline.Normalize', 'to_rgb=True.*to_rgb=False'),
     ([dict(LOAD, color_type='grayscale'), NORMALIZE], 'color_type', r"\['color'\], this has \['grayscale'\]"),
 ])  # fmt: skip

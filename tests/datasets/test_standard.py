@@ -214,12 +214,12 @@ def test_a_fragment_fits_its_data_set(name):
     assert cfg.val_evaluator[0].topk == ((1, 5) if preprocessor.num_classes >= 100 else (1,))
     size = 28 if 'mnist' in name else 32 if 'cifar' in name else 224
     channels = 1 if 'mnist' in name else 3
-    # A picture of the mean colour, in the order of the channels that the loader gives.
-    colour = np.round(preprocessor.mean.flatten().numpy()).astype(np.uint8)
+    # A picture of the mean color, in the order of the channels that the loader gives.
+    color = np.round(preprocessor.mean.flatten().numpy()).astype(np.uint8)
     if size == 224:
-        image = np.tile(colour[::-1], (300, 400, 1))
+        image = np.tile(color[::-1], (300, 400, 1))
     else:
-        image = np.tile(colour, (size, size, 1)) if channels == 3 else np.full((size, size), colour[0])
+        image = np.tile(color, (size, size, 1)) if channels == 3 else np.full((size, size), color[0])
     for split in ('train', 'test'):
         loader = cfg[f'{split}_dataloader']
         assert loader.dataset.type == cfg.train_dataloader.dataset.type

@@ -436,7 +436,7 @@ def test_settle_size_faults(facts, stated, corners, turns, kind, reason):
 @pytest.mark.parametrize('check', ['header', 'decode'])
 def test_a_tiff_is_what_opencv_makes_of_it(tmp_path, picture, check):
     path = tmp_path / 'a.tif'
-    cv2.imwrite(str(path), picture.astype(np.uint16) * 16)  # Pillow gives 12-bit colour as 8-bit
+    cv2.imwrite(str(path), picture.astype(np.uint16) * 16)  # Pillow gives 12-bit color as 8-bit
     assert check_images([str(path)], check)[0].sixteen_bit
     path = tmp_path / 'b.tif'
     Image.fromarray(picture[..., 0].astype(np.float32)).save(path)

@@ -148,7 +148,7 @@ def test_bad_input(count, arguments, message):
 
 
 def test_configs_without_a_size_or_a_model(count, config):
-    with pytest.raises(UserError, match=r'image is not known\. Give it, for example --size 224 224'):
+    with pytest.raises(UserError, match=r'image size is unknown\. Set it, for example with --size 224 224'):
         count(config('without_size.py'))
     assert count(config('without_size.py'), size=(32, 32), as_json=True)['macs'] == 555_422_720
     with pytest.raises(UserError, match='has no model'):

@@ -177,8 +177,8 @@ def test_the_area_below_each_line_is_the_ap_that_the_legend_gives(figures, tmp_p
     for index, line in enumerate(lines):
         assert area_below(line) == pytest.approx(voc.ap_area[index], abs=1e-12)
         assert f'AP {voc.ap_area[index]:.3f}' in legend_of(axes)[f'class {index}']
-    colours = {to_rgb(line.get_color()) for line in lines}
-    assert len(colours) == count
+    colors = {to_rgb(line.get_color()) for line in lines}
+    assert len(colors) == count
     assert ('all classes together' in legend_of(axes)) is (count > 1)
 
 

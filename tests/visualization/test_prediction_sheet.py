@@ -1,4 +1,4 @@
-"""The prediction sheet: where things are drawn, in which colour, and what is refused."""
+"""The prediction sheet: where things are drawn, in which color, and what is refused."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from PIL import ImageDraw
 
 from mdvision.errors import UserError
 from mdvision.visualization import prediction_sheet
-from mdvision.visualization.prediction_sheet import class_colour, draw_prediction_sheet, panel_size
+from mdvision.visualization.prediction_sheet import class_color, draw_prediction_sheet, panel_size
 
 CLASSES = ('circle', 'square', 'dining table')
 GREY = 128
@@ -41,8 +41,8 @@ def panels(sheet, height=255):
     return sheet[rows, MARGIN : MARGIN + PANEL], sheet[rows, MARGIN + PANEL + GAP : MARGIN + 2 * PANEL + GAP]
 
 
-def share_of(panel, colour):
-    return np.mean(np.all(panel == np.array(colour), axis=2))
+def share_of(panel, color):
+    return np.mean(np.all(panel == np.array(color), axis=2))
 
 
 def written_texts(monkeypatch):
@@ -93,10 +93,10 @@ def test_a_box_is_drawn_where_it_is_and_its_inside_is_left_alone(tmp_path):
     # Twice the panel's size, so panel pixel = image pixel / 2
     sample = sample_of(510, 680, gt_boxes=[[200, 200, 400, 300]], gt_labels=[1])
     truth, prediction = panels(drawn(tmp_path, [sample]))
-    colour = class_colour(1)
+    color = class_color(1)
     for row, column in ((100, 150), (150, 150), (125, 100), (125, 200)):  # the middle of each side
-        assert tuple(truth[row, column]) == colour
-    assert tuple(truth[99, 180]) == (0, 0, 0)  # the rim that shows the line on a background of its colour
+        assert tuple(truth[row, column]) == color
+    assert tuple(truth[99, 180]) == (0, 0, 0)  # the rim that shows the line on a background of its color
     assert np.all(truth[104:147, 104:197] == GREY)
     assert np.all(truth[160:] == GREY)
     assert np.all(prediction == GREY)
@@ -106,12 +106,12 @@ def test_a_class_has_one_colour_in_both_panels_and_another_class_another(tmp_pat
     box = [[40, 40, 100, 90]]
     sample = sample_of(gt_boxes=box, gt_labels=[0], pred_boxes=box, pred_scores=[0.9], pred_labels=[0])
     truth, prediction = panels(drawn(tmp_path, [sample]))
-    assert share_of(truth, class_colour(0)) > 0.01
-    assert share_of(prediction, class_colour(0)) > 0.01
+    assert share_of(truth, class_color(0)) > 0.01
+    assert share_of(prediction, class_color(0)) > 0.01
     sample['pred_labels'] = [1]
     truth, prediction = panels(drawn(tmp_path, [sample]))
-    assert share_of(prediction, class_colour(0)) == 0
-    assert share_of(prediction, class_colour(1)) > 0.01
+    assert share_of(prediction, class_color(0)) == 0
+    assert share_of(prediction, class_color(1)) > 0.01
 
 
 def test_difficult_objects_have_gaps_in_their_lines(tmp_path):
@@ -119,8 +119,8 @@ def test_difficult_objects_have_gaps_in_their_lines(tmp_path):
     solid, _ = panels(drawn(tmp_path, [sample]))
     dashed, _ = panels(drawn(tmp_path, [{**sample, 'gt_difficult': [True]}]))
     bottom = slice(104, 197)
-    assert share_of(solid[150:151, bottom], class_colour(0)) == 1
-    assert 0.3 < share_of(dashed[150:151, bottom], class_colour(0)) < 0.7
+    assert share_of(solid[150:151, bottom], class_color(0)) == 1
+    assert 0.3 < share_of(dashed[150:151, bottom], class_color(0)) < 0.7
     assert share_of(dashed[150:151, bottom], (GREY, GREY, GREY)) > 0.2
 
 
@@ -138,8 +138,8 @@ def test_predictions_below_the_score_are_neither_drawn_nor_counted(tmp_path, mon
         pred_boxes=[[10, 40, 60, 90], [90, 40, 150, 90]], pred_scores=[0.3, 0.299], pred_labels=[0, 1]
     )
     _, prediction = panels(drawn(tmp_path, [two], score_thr=0.3))
-    assert share_of(prediction, class_colour(0)) > 0.01
-    assert share_of(prediction, class_colour(1)) == 0
+    assert share_of(prediction, class_color(0)) > 0.01
+    assert share_of(prediction, class_color(1)) == 0
     assert 'prediction: 1' in texts
     assert 'square' not in texts  # nor is the class in the legend
 
@@ -148,8 +148,8 @@ def test_legend_has_the_classes_that_are_drawn_with_their_colours(tmp_path, monk
     texts = written_texts(monkeypatch)
     sheet = drawn(tmp_path, [sample_of(gt_boxes=[[10, 40, 60, 90]], gt_labels=[1])])
     legend = sheet[MARGIN : MARGIN + LEGEND]
-    assert share_of(legend, class_colour(1)) > 0
-    assert share_of(legend, class_colour(0)) == 0
+    assert share_of(legend, class_color(1)) > 0
+    assert share_of(legend, class_color(0)) == 0
     assert texts.count('square') == 2  # on its box and in the legend
     assert 'circle' not in texts
 
@@ -184,9 +184,9 @@ def test_boxes_outside_the_image_and_without_area_are_drawn_at_its_edge(tmp_path
     boxes = [[-50, -50, 400, 300], [80, 60, 80, 60], [500, 500, 600, 600]]
     truth, _ = panels(drawn(tmp_path, [sample_of(gt_boxes=boxes, gt_labels=[0, 1, 2])]))
     for label in range(3):
-        assert share_of(truth, class_colour(label)) > 0
+        assert share_of(truth, class_color(label)) > 0
     for row, column in ((0, 200), (254, 200), (200, 0), (200, 339)):
-        assert tuple(truth[row, column]) == class_colour(0)
+        assert tuple(truth[row, column]) == class_color(0)
 
 
 def test_the_given_image_is_not_changed(tmp_path):
@@ -196,8 +196,8 @@ def test_the_given_image_is_not_changed(tmp_path):
 
 
 def test_colours_are_distinct_for_twenty_classes():
-    assert len({class_colour(label) for label in range(20)}) == 20
-    assert class_colour(20) == class_colour(0)
+    assert len({class_color(label) for label in range(20)}) == 20
+    assert class_color(20) == class_color(0)
 
 
 def test_no_samples_are_refused(tmp_path):
