@@ -60,6 +60,13 @@ TARGETS = {
     ),
 }
 
+# They train in a process of their own, where mutmut does not see what is called.
+NOT_SEEN = (
+    'processes/test_stopping.py::test_ctrl_c_where_the_program_behind_the_pipe_is_gone_first',
+    'processes/test_stopping.py::test_a_closed_terminal',
+    'processes/test_stopping.py::test_a_signal_to_the_whole_group_with_workers_and_summed_gradients',
+)
+
 
 def main(names: list[str]) -> int:
     if importlib.util.find_spec('mutmut') is None:
@@ -91,7 +98,8 @@ def _mutate(files: str, tests: str, which: str) -> tuple[dict[str, int], list[di
         source_paths=['mdvision/'],
         only_mutate=[f'mdvision/{file}' for file in files.split()],
         also_copy=[path.name for path in ROOT.iterdir() if path.name[0] != '.' and path.name != 'mdvision'],
-        pytest_add_cli_args_test_selection=[f'tests/{test}' for test in tests.split()],
+        pytest_add_cli_args_test_selection=[f'tests/{test}' for test in tests.split()]
+        + [f'--deselect=tests/{test}' for test in NOT_SEEN],
         pytest_add_cli_args=['-p', 'no:cacheprovider', '-p', 'tests.mutation.quickest_first'],
         process_isolation=['forkserver'],  # what earlier tests leave behind does not reach a mutant
         # A mutant that hangs is noticed after this many times what its tests take, and these seconds.
@@ -106,7 +114,10 @@ def _mutate(files: str, tests: str, which: str) -> tuple[dict[str, int], list[di
 
         def mutmut(*command: str) -> str:
             run = [sys.executable, '-m', 'mutmut', *command]
-            return subprocess.run(run, cwd=folder, text=True, check=True, stdout=subprocess.PIPE).stdout
+            result = subprocess.run(run, cwd=folder, text=True, stdout=subprocess.PIPE)
+            if result.returncode:
+                sys.exit(f'mutmut {command[0]} has failed: {result.stdout[-3000:]}')
+            return result.stdout
 
         patterns = [f'*__mutmut_{ending}' for ending in which.split()] if which != '*' else []
         mutmut('run', '--max-children', '2', *patterns)
