@@ -213,8 +213,11 @@ def test_a_schedule_that_follows_the_validations_goes_on_and_says_what_has_no_ef
     plateau = dict(type='ReduceOnPlateauLR', monitor='loss', patience=0)
     settings = dict(param_scheduler=[plateau], train_cfg=dict(val_interval=2))
     train(tmp_path, epochs=6, **settings)
+    resume = str(tmp_path / 'epoch_5.pth')
+    assert train(tmp_path, epochs=6, resume=resume, **settings) == {6: pytest.approx(0.001)}
+    assert not [line for line in said if line.startswith('resume')]
     settings['optim_wrapper'] = dict(optimizer=dict(type='SGD', lr=0.5, momentum=0.8))
-    rates = train(tmp_path, epochs=6, resume=str(tmp_path / 'epoch_5.pth'), **settings)
+    rates = train(tmp_path, epochs=6, resume=resume, **settings)
     assert rates == {6: pytest.approx(0.001)}
     ignored, followed = (line for line in said if line.startswith('resume'))
     assert 'ReduceOnPlateauLR follows the validations' in ignored

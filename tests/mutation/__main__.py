@@ -1,7 +1,7 @@
 """Mutation testing of what promises rest on: does some test fail for each small change of the code?
 
 pip install mutmut==3.8.1
-python -m tests.mutation                # all targets, about an hour on a core
+python -m tests.mutation                # all targets, about an hour on two cores
 python -m tests.mutation evaluation     # one of them
 
 Writes results.csv (what was tried) and survivors.csv (what no test noticed, and why); fails while a survivor

@@ -137,6 +137,12 @@ def test_a_signal_before_the_training_leaves_no_lock(tmp_path, capsys, name):
     assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)] == before
 
 
+def test_a_signal_where_there_is_nothing_to_save_is_raised_by_its_name():
+    with pytest.raises(signals.ToldToStop, match='SIGUSR1'), signals.ending_at_once():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(10)
+
+
 def test_nohup_is_respected(monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
