@@ -70,8 +70,17 @@ class FaultTable:
                 self._results[name][(_short(report.nodeid), report.outcome)] += 1
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if session.config.getoption('--fault-table') and not hasattr(session.config, 'workerinput'):
-            _write(self._results, session.config.stash[_MARKED])
+        marked = session.config.stash[_MARKED]
+        if hasattr(session.config, 'workeroutput'):  # a process of xdist, which has collected the tests
+            session.config.workeroutput['marked'] = {name: sorted(tests) for name, tests in marked.items()}
+        elif session.config.getoption('--fault-table'):
+            _write(self._results, marked)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object, error: object) -> None:
+        """What a process of xdist collected, for the one that writes the table and collects nothing."""
+        for name, tests in getattr(node, 'workeroutput', {}).get('marked', {}).items():
+            node.config.stash[_MARKED][name].update(tests)
 
 
 def _short(nodeid: str) -> str:
