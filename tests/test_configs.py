@@ -1,6 +1,7 @@
 """Every config parses, says what it is, builds, and fits together."""
 
 import ast
+import copy
 import functools
 import re
 from pathlib import Path
@@ -130,19 +131,26 @@ AUGMENTATIONS = (
 
 @functools.cache
 def parsed(name: str) -> Config:
-    """A config with what its file leaves open, which no test may change; an image folder has two classes."""
-    cfg = Config.fromfile(ROOT / name)
+    """A config as its file says, which no test may change."""
+    return Config.fromfile(ROOT / name)
+
+
+@functools.cache
+def filled(name: str) -> Config:
+    """A config as a run fills it, which no test may change; an image folder has two classes."""
+    cfg = copy.deepcopy(parsed(name))
     if name.startswith('configs/image_folder/'):
         cfg.train_dataloader.dataset.classes = ('cat', 'dog')
     fill_config(cfg)
     return cfg
 
 
-def in_scope(cfg: Config) -> Config:
-    """The same config, with the registries of its host in place."""
-    import_upstream(cfg.default_scope)
-    init_default_scope(cfg.default_scope)
-    return cfg
+def in_scope(name: str) -> Config:
+    """The filled config, with the registries of its host in place."""
+    scope = parsed(name).default_scope
+    import_upstream(scope)
+    init_default_scope(scope)
+    return filled(name)
 
 
 def of_scope(scope: str) -> list[str]:
@@ -155,22 +163,22 @@ SHORT = [name for name in CLASSIFIERS if name.endswith('_cpu.py')]
 
 @pytest.fixture(params=CONFIGS)
 def config(request):
-    return in_scope(parsed(request.param))
+    return in_scope(request.param)
 
 
 @pytest.fixture(params=DETECTORS)
 def detector(request):
-    return in_scope(parsed(request.param))
+    return in_scope(request.param)
 
 
 @pytest.fixture(params=CLASSIFIERS)
 def classifier(request):
-    return in_scope(parsed(request.param))
+    return in_scope(request.param)
 
 
 @pytest.fixture(params=[name for name in CLASSIFIERS if name not in SHORT])
 def full_classifier(request):
-    return in_scope(parsed(request.param))
+    return in_scope(request.param)
 
 
 def short_name(cfg: Config) -> str:
@@ -442,7 +450,7 @@ def test_a_c4_detector_has_the_parameters_of_its_published_row(name, parameters)
     """As counted from the publication's architecture; EMANet's own is a golden fixture."""
     from mmdet.registry import MODELS as HOST
 
-    cfg = in_scope(parsed(f'configs/{name}_faster_rcnn_c4_voc.py'))
+    cfg = in_scope(f'configs/{name}_faster_rcnn_c4_voc.py')
     with torch.device('meta'):
         model = HOST.build(cfg.model)
     assert sum(p.numel() for p in model.parameters()) == parameters
@@ -454,9 +462,7 @@ def test_the_c4_detector_trains_a_step_and_predicts():
     from mmdet.structures import DetDataSample
     from mmengine.structures import InstanceData
 
-    cfg = Config.fromfile(ROOT / 'configs/emanet/faster_rcnn_c4_voc.py').model
-    import_upstream('mmdet')
-    init_default_scope('mmdet')
+    cfg = copy.deepcopy(in_scope('configs/emanet/faster_rcnn_c4_voc.py').model)
     narrow = dict(base_channels=16, stage_blocks=(1, 1, 1, 1), gate_reduction=4, groups=(1, 2, 4, 4))
     cfg.backbone.update(narrow)
     cfg.roi_head.shared_head.backbone.update(narrow)

@@ -13,6 +13,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 import mdvision
+from mdvision.config.fill import fill_config
 from mdvision.console import import_upstream
 from mdvision.engine.hooks.augmentation_schedule import scheduled_transforms
 
@@ -39,6 +40,7 @@ def load(name: str) -> Config:
 def build(cfg: Config):
     from mmpretrain.registry import MODELS
 
+    fill_config(cfg)
     return MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
 
 
@@ -214,7 +216,6 @@ def test_a_training_step_mixes_and_reaches_every_parameter():
 
     cfg = load('dems_vit_tiny_cifar10')
     cfg.model.backbone.update(embed_dim=16, num_heads=2)
-    cfg.model.head.in_channels = 16
     model = build(cfg)
     model.init_weights()
     model.train()

@@ -18,9 +18,6 @@ _base_ = [
     '../_base_/classification_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(type='mdvision.AttentionResNet', depth=18, stem='imagenet'),
-    head=dict(in_channels=512, num_classes=1000),
-)
+model = dict(backbone=dict(type='mdvision.AttentionResNet', depth=18, stem='imagenet'))
 
 train_dataloader = dict(batch_size=256)

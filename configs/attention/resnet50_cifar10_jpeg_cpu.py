@@ -11,7 +11,7 @@ model.backbone.attention="{'type': 'mdvision.SqueezeExcite'}".
 
 _base_ = ['./resnet50_cifar10_jpeg.py', '../_base_/schedules/cpu_5_epochs.py']
 
-model = dict(backbone=dict(base_channels=16), head=dict(in_channels=512))
+model = dict(backbone=dict(base_channels=16))
 train_dataloader = dict(batch_size=50, dataset=dict(holdout=45_000))
 
 train_cfg = _base_.five_epochs

@@ -10,4 +10,4 @@ The recipe of resnet18_imagenet.py. The published number is also that of torchvi
 
 _base_ = './resnet18_imagenet.py'
 
-model = dict(backbone=dict(depth=50), head=dict(in_channels=2048))
+model = dict(backbone=dict(depth=50))

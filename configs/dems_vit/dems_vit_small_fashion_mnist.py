@@ -17,5 +17,4 @@ _base_ = [
     '../_base_/classification_runtime.py',
 ]
 
-model = dict(head=dict(num_classes=10))
 train_dataloader = dict(dataset=dict(pipeline=[*_base_.crop, *_base_.colour, *_base_.flip]))

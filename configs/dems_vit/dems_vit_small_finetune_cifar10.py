@@ -15,5 +15,4 @@ _base_ = [
     '../_base_/classification_runtime.py',
 ]
 
-model = dict(head=dict(num_classes=10))
 load_from = 'work_dirs/dems_vit_small_cifar10/epoch_800.pth'

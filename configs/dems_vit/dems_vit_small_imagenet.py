@@ -17,7 +17,7 @@ _base_ = [
     '../_base_/classification_runtime.py',
 ]
 
-model = dict(backbone=dict(image_size=256, patch_size=16), head=dict(num_classes=1000))
+model = dict(backbone=dict(image_size=256, patch_size=16))
 train_dataloader = dict(dataset=dict(pipeline=[*_base_.crop, *_base_.colour, *_base_.flip]))
 train_cfg = dict(max_epochs=300)
 param_scheduler = [

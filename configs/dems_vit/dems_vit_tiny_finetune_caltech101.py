@@ -15,5 +15,5 @@ _base_ = [
     '../_base_/classification_runtime.py',
 ]
 
-model = dict(backbone=dict(image_size=256, patch_size=16), head=dict(num_classes=102))
+model = dict(backbone=dict(image_size=256, patch_size=16))
 load_from = 'work_dirs/dems_vit_tiny_caltech101/epoch_800.pth'

@@ -33,9 +33,9 @@ model = dict(
     ),
     neck=dict(
         type='mdvision.MLPLogits',
-        in_channels=192,
+        in_channels=None,  # from the backbone
         hidden_channels=768,
-        num_classes=1000,
+        num_classes=None,  # from the data set
         activation_out=False,
         drop_rate=0.0,
         unused_norm=False,

@@ -10,4 +10,4 @@ As vit_nano_cifar10.py, with 2,655,176 parameters.
 
 _base_ = './vit_nano_cifar10.py'
 
-model = dict(backbone=dict(embed_dim=330), neck=dict(in_channels=330))
+model = dict(backbone=dict(embed_dim=330))

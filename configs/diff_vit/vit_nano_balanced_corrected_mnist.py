@@ -10,4 +10,4 @@ What is corrected is in vit_nano_corrected_mnist.py.
 
 _base_ = './vit_nano_corrected_mnist.py'
 
-model = dict(backbone=dict(embed_dim=48), neck=dict(in_channels=48))
+model = dict(backbone=dict(embed_dim=48))

@@ -8,4 +8,4 @@ Reproduces: 86.79 % test accuracy, of the weights of the last epoch.
 
 _base_ = './vit_nano_fashion_mnist.py'
 
-model = dict(backbone=dict(embed_dim=48), neck=dict(in_channels=48))
+model = dict(backbone=dict(embed_dim=48))

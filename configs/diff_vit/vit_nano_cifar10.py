@@ -23,7 +23,7 @@ model = dict(
         num_heads=6,
         drop_rate=0.3,
     ),
-    neck=dict(in_channels=300, hidden_channels=1024),
+    neck=dict(hidden_channels=1024),
 )
 
 train_pipeline = [

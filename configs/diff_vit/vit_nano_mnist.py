@@ -25,7 +25,7 @@ model = dict(
         num_heads=2,
         drop_rate=0.1,
     ),
-    neck=dict(in_channels=32, hidden_channels=128),
+    neck=dict(hidden_channels=128),
 )
 
 train_dataloader = _base_.unshuffled

@@ -11,7 +11,7 @@ vit_nano_fashion_mnist.py.
 
 _base_ = './vit_nano_fashion_mnist.py'
 
-model = dict(backbone=dict(patch_size=4, embed_dim=64), neck=dict(in_channels=64))
+model = dict(backbone=dict(patch_size=4, embed_dim=64))
 
 train_dataloader = dict(batch_size=256)
 train_cfg = dict(max_epochs=30)

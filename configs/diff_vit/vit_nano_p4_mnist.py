@@ -10,7 +10,7 @@ Patches of 4 pixels, width 64, 2 heads, batch 256, 10 epochs; the rest is that o
 
 _base_ = './vit_nano_mnist.py'
 
-model = dict(backbone=dict(patch_size=4, embed_dim=64), neck=dict(in_channels=64))
+model = dict(backbone=dict(patch_size=4, embed_dim=64))
 
 train_dataloader = dict(batch_size=256)
 train_cfg = dict(max_epochs=10)

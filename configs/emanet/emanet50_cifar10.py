@@ -19,10 +19,7 @@ _base_ = [
     '../_base_/classification_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(type='mdvision.EMANet', depth=50, stem='cifar', groups='cifar'),
-    head=dict(in_channels=2048, num_classes=10),
-)
+model = dict(backbone=dict(type='mdvision.EMANet', depth=50, stem='cifar', groups='cifar'))
 
 train_dataloader = dict(batch_size=120)
 val_dataloader = dict(batch_size=100)

@@ -18,7 +18,6 @@ model = dict(
         gate_reduction=4,
         groups=((1, 2, 4, 4), (1, 2, 4, 8), (1, 2, 4, 8), (1, 4, 8, 16)),
     ),
-    head=dict(in_channels=512),
 )
 train_dataloader = dict(batch_size=50, dataset=dict(holdout=45_000))
 

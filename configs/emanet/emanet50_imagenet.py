@@ -17,9 +17,6 @@ _base_ = [
     '../_base_/classification_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(type='mdvision.EMANet', depth=50, stem='imagenet', groups='imagenet'),
-    head=dict(in_channels=2048, num_classes=1000),
-)
+model = dict(backbone=dict(type='mdvision.EMANet', depth=50, stem='imagenet', groups='imagenet'))
 
 train_dataloader = dict(batch_size=256)

@@ -21,7 +21,6 @@ model = dict(
     backbone=dict(
         type='mdvision.EMANet', depth=50, stem='imagenet', groups='imagenet', spatial_group_norm=True
     ),
-    head=dict(in_channels=2048, num_classes=100),
 )
 
 train_dataloader = dict(batch_size=32)

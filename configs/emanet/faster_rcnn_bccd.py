@@ -35,7 +35,6 @@ model = dict(
         groups='imagenet',
         out_indices=(0, 1, 2, 3),
     ),
-    roi_head=dict(bbox_head=dict(num_classes=len(classes))),
 )
 
 train_pipeline = [

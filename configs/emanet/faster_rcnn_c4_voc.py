@@ -30,11 +30,10 @@ _base_ = [
     '../_base_/schedules/emanet_detector.py',
 ]
 
-num_classes = 20
 _stages = dict(type='mdvision.EMANet', depth=50, stem='imagenet', groups='imagenet')
 
 model = dict(
-    type='mdvision.FasterRCNN',  # fills what is None from the backbone
+    type='mdvision.FasterRCNN',  # what is None comes from the backbone and the data
     data_preprocessor=dict(
         type='DetDataPreprocessor',
         mean=[0.0, 0.0, 0.0],
@@ -67,7 +66,7 @@ model = dict(
             with_avg_pool=True,
             roi_feat_size=7,
             in_channels=None,
-            num_classes=num_classes,
+            num_classes=None,
             reg_predictor_cfg=dict(type='mdvision.BoxLinearWithBackground'),
             bbox_coder=dict(
                 type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]

@@ -43,7 +43,7 @@ model = dict(
             conv_out_channels=64,
             fc_out_channels=256,
             norm_cfg=dict(type='BN'),
-            num_classes=len(classes),
+            num_classes=None,
             reg_class_agnostic=True,
             bbox_coder=dict(
                 type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]

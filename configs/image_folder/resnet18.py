@@ -31,11 +31,7 @@ _base_ = [
     '../_base_/classification_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(type='mdvision.AttentionResNet', depth=18, stem='imagenet'),
-    head=dict(in_channels=512, num_classes=None),  # as many as there are folders in train
-)
-data_preprocessor = dict(num_classes=None)
+model = dict(backbone=dict(type='mdvision.AttentionResNet', depth=18, stem='imagenet'))
 
 max_epochs = 50
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)

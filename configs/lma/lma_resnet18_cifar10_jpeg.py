@@ -22,9 +22,7 @@ model = dict(
         stem='cifar',
         attention=dict(type='mdvision.LightweightMixedDomainAttention'),
     ),
-    head=dict(
-        in_channels=512, num_classes=10, init_cfg=dict(_delete_=True, type='Normal', layer='Linear', std=0.01)
-    ),
+    head=dict(init_cfg=dict(_delete_=True, type='Normal', layer='Linear', std=0.01)),
 )
 
 train_dataloader = dict(batch_size=120)

@@ -8,7 +8,7 @@ Reproduces: no published number.
 
 _base_ = ['./lma_resnet18_cifar10_jpeg.py', '../_base_/schedules/cpu_5_epochs.py']
 
-model = dict(backbone=dict(base_channels=32), head=dict(in_channels=256))
+model = dict(backbone=dict(base_channels=32))
 train_dataloader = dict(batch_size=50, dataset=dict(holdout=45_000))
 
 train_cfg = _base_.five_epochs

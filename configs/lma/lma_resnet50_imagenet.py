@@ -10,4 +10,4 @@ The recipe of lma_resnet18_imagenet.py.
 
 _base_ = './lma_resnet18_imagenet.py'
 
-model = dict(backbone=dict(depth=50), head=dict(in_channels=2048))
+model = dict(backbone=dict(depth=50))

@@ -21,11 +21,7 @@ _base_ = [
 model = dict(
     backbone=dict(type='mdvision.AttentionMobileNetV2'),
     neck=dict(drop_rate=0.2),
-    head=dict(
-        in_channels=1280,
-        num_classes=1000,
-        init_cfg=dict(_delete_=True, type='Normal', layer='Linear', std=0.01),
-    ),
+    head=dict(init_cfg=dict(_delete_=True, type='Normal', layer='Linear', std=0.01)),
 )
 
 train_dataloader = dict(batch_size=256)

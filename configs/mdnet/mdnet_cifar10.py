@@ -12,8 +12,6 @@ train_dataloader.dataset.times=1).
 
 _base_ = ['./_base_/cifar.py', '../_base_/datasets/cifar10.py']
 
-model = dict(head=dict(num_classes=10))
-
 train_pipeline = _base_.crop_flip_rotate
 _images = dict(_base_.train_dataloader.dataset, pipeline=train_pipeline)
 # The authors' two passes per epoch.

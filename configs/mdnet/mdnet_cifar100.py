@@ -16,8 +16,6 @@ model.head.loss.type=LabelSmoothLoss.
 
 _base_ = ['./_base_/cifar.py', '../_base_/datasets/cifar100.py']
 
-model = dict(head=dict(num_classes=100))
-
 train_pipeline = _base_.crop_flip_rotate
 _images = dict(_base_.train_dataloader.dataset, pipeline=train_pipeline)
 # The authors' two passes per epoch.

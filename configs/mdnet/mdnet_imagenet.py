@@ -17,9 +17,6 @@ _base_ = [
     '../_base_/classification_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(type='mdvision.MDNet', stem='imagenet'),
-    head=dict(in_channels=1280, num_classes=1000),
-)
+model = dict(backbone=dict(type='mdvision.MDNet', stem='imagenet'))
 
 train_dataloader = dict(batch_size=256)

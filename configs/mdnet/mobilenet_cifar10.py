@@ -10,7 +10,4 @@ The recipe, for CIFAR-10 our choice, of mdnet_cifar10.py.
 
 _base_ = './mdnet_cifar10.py'
 
-model = dict(
-    backbone=dict(_delete_=True, type='mdvision.CIFARMobileNet'),
-    head=dict(in_channels=1024),
-)
+model = dict(backbone=dict(_delete_=True, type='mdvision.CIFARMobileNet'))

@@ -9,6 +9,7 @@ from mmengine.registry import init_default_scope
 
 import mdvision
 from mdvision import Caltech101, ImageNet, MiniImageNet, UserError
+from mdvision.config.fill import fill_config
 from mdvision.console import import_upstream
 
 FRAGMENTS = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
@@ -205,6 +206,9 @@ def test_a_fragment_fits_its_data_set(name):
     from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 
     cfg = Config.fromfile(FRAGMENTS / f'{name}.py')
+    if name == 'image_folder':
+        cfg.train_dataloader.dataset.classes = ('cat', 'dog')
+    fill_config(cfg)
     preprocessor = MODELS.build(dict(type='ClsDataPreprocessor', **cfg.data_preprocessor))
     kind = getattr(mdvision, cfg.train_dataloader.dataset.type.removeprefix('mdvision.'))
     if name == 'mini_imagenet':

@@ -121,9 +121,6 @@ def shrink_classifier(cfg: Config, data) -> None:
     side = 8 * backbone.patch_size if 'DEMS' in backbone.type else SIDE
     if 'image_size' in backbone and large > side:
         backbone.image_size = side
-    for part in (cfg.model.get('neck') or {}, cfg.model.head):
-        if 'in_channels' in part:
-            part.in_channels = None  # from the smaller backbone
 
     for index, loader in enumerate((cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)):
         repeats = loader.dataset.get('times', 1)
@@ -142,9 +139,6 @@ def shrink_classifier(cfg: Config, data) -> None:
 def shrink_detector(cfg: Config, mini_voc: Path, data=None) -> None:
     cut(cfg, (DETECTOR_SIDE, DETECTOR_SIDE))
     is_coco = parts_of(cfg.val_dataloader.dataset)[0].type == 'CocoDataset'
-    if not is_coco:
-        head = cfg.model.get('bbox_head') or cfg.model.roi_head.bbox_head
-        head.num_classes = 3
     for index, loader in enumerate((cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)):
         parts = parts_of(loader.dataset)
         loader.batch_size = 2

@@ -18,6 +18,7 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from mdvision import UserError
+from mdvision.config.fill import fill_config
 from mdvision.console import import_upstream
 from mdvision.engine.runner import Runner
 from tests.running import ROOT
@@ -120,7 +121,6 @@ def make_config(odd_voc, tmp_path, plain_config_text):
     def make(root=odd_voc) -> Config:
         import_upstream('mmdet')
         cfg = Config.fromfile(ROOT / 'configs/emanet/faster_rcnn_minivoc.py')
-        cfg.model.roi_head.bbox_head.num_classes = 1
         pipelines = Config.fromfile(ROOT / 'configs/emanet/faster_rcnn_bccd_cpu.py')
         cfg.train_dataloader.dataset.pipeline = pipelines.train_pipeline
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -131,6 +131,7 @@ def make_config(odd_voc, tmp_path, plain_config_text):
                     step.scale = (128, 96)
                 if step.type == 'RandomFlip':
                     step.update(prob=1.0, direction='horizontal')
+        fill_config(cfg)
         cfg.val_cfg = dict(type='mdvision.DetectionValLoop')
         cfg.train_cfg.update(max_epochs=1, val_interval=1)
         cfg.work_dir = str(tmp_path / 'run')

@@ -11,6 +11,7 @@ from mmengine.registry import DATASETS, HOOKS
 from test_every_config import NARROW, parts_of, shrink_detector
 
 from mdvision import UserError
+from mdvision.config.fill import fill_config
 from mdvision.console import import_upstream
 from mdvision.engine import detection_val_loop
 from mdvision.engine.hooks.checkpoint import CheckpointHook
@@ -36,6 +37,7 @@ def detector(mini_voc, tmp_path, plain_config_text):
     def make(kind='fpn', folder='run', **changes) -> Runner:
         cfg = Config.fromfile(ROOT / (C4 if kind == 'c4' else MINI))
         shrink_detector(cfg, mini_voc)
+        fill_config(cfg)
         if kind == 'retinanet':
             cfg.model = Config.fromstring(RETINANET, '.py').model
             cfg.model.backbone.update(NARROW['EMANet'])

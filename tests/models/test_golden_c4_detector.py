@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch.nn import functional as F
 
+from mdvision.config.fill import fill_config
 from mdvision.converters import convert_state_dict
 from tests import golden
 
@@ -18,7 +19,9 @@ STEMS = {'emanet50_det_stem7': 'imagenet', 'emanet50_det_stem3': 'cifar_pool'}
 @pytest.fixture(scope='module', params=STEMS)
 def case(request):
     data = golden.load(request.param)
-    model_cfg = Config.fromfile(CONFIG).model
+    cfg = Config.fromfile(CONFIG)
+    fill_config(cfg)
+    model_cfg = cfg.model
     model_cfg.backbone.stem = STEMS[request.param]
     init_default_scope('mmdet')
     model = MODELS.build(model_cfg).double()

@@ -35,7 +35,7 @@ def arguments(folder, tmp_path, monkeypatch):
         file = tmp_path / 'mine.py'
         file.write_text(f"_base_ = '{ROOT}/configs/image_folder/resnet18.py'\n{text}\n")
         small = [
-            f'data_root={folder}', 'model.backbone.base_channels=8', 'model.head.in_channels=64',
+            f'data_root={folder}', 'model.backbone.base_channels=8',
             'train_dataloader.batch_size=2', 'train_dataloader.dataset.pipeline.1.scale=32',
             'val_dataloader.dataset.pipeline.1.scale=36', 'val_dataloader.dataset.pipeline.2.crop_size=32',
         ]  # fmt: skip

@@ -8,7 +8,6 @@ from caltech-101.zip of CaltechDATA, California Institute of Technology. There i
 
 _base_ = './imagenet.py'
 
-data_preprocessor = dict(num_classes=102)
 _files = dict(type='mdvision.Caltech101', data_root='data/caltech101', train_per_class=30)
 train_dataloader = dict(dataset=_files)
 val_dataloader = dict(dataset=dict(split='test', **_files))

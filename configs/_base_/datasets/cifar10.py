@@ -9,7 +9,7 @@ data/cifar10. For a validation split of 5,000 training images see mnist.py (hold
 _base_ = './smoothed_loss.py'
 
 data_preprocessor = dict(
-    num_classes=10,
+    num_classes=None,  # from the data set
     mean=[0.4914 * 255, 0.4822 * 255, 0.4465 * 255],
     std=[0.2023 * 255, 0.1994 * 255, 0.2010 * 255],
     to_rgb=False,  # the images are RGB already

@@ -9,7 +9,6 @@ data/cifar100. For a validation split of 5,000 training images see mnist.py (hol
 _base_ = './cifar10.py'
 
 data_preprocessor = dict(
-    num_classes=100,
     mean=[0.5070751592371323 * 255, 0.48654887331495095 * 255, 0.4409178433670343 * 255],
     std=[0.2673342858792401 * 255, 0.2564384629170883 * 255, 0.27615047132568404 * 255],
 )

@@ -3,13 +3,11 @@
     data/pictures/train/cat/*.jpg  train/dog/*.jpg
                   val/cat/*.jpg    val/dog/*.jpg
 
-configs/image_folder/resnet18.py, which builds on it, takes the number of classes from the folder: begin a
-config of yours with that one, see docs/your_data.md.
+configs/image_folder/resnet18.py builds on it: begin a config of yours with that one, see docs/your_data.md.
 """
 
 _base_ = './imagenet.py'
 
-data_preprocessor = dict(num_classes=2)
 _files = dict(type='mdvision.ImageFolder', data_root='data/pictures')
 train_dataloader = dict(batch_size=32, dataset=_files)
 val_dataloader = dict(batch_size=32, dataset=_files)

@@ -9,7 +9,7 @@ from image-net.org, after registration. The labels of its test set are not publi
 _base_ = './smoothed_loss.py'
 
 data_preprocessor = dict(
-    num_classes=1000,
+    num_classes=None,  # from the data set
     mean=[0.485 * 255, 0.456 * 255, 0.406 * 255],
     std=[0.229 * 255, 0.224 * 255, 0.225 * 255],
     to_rgb=True,  # the loader gives BGR

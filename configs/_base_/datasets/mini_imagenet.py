@@ -7,7 +7,6 @@ The images are from image-net.org, the csv files come with the split of Ravi and
 
 _base_ = './imagenet.py'
 
-data_preprocessor = dict(num_classes=100)
 _files = dict(type='mdvision.MiniImageNet', data_root='data/mini_imagenet')
 train_dataloader = dict(batch_size=32, dataset=_files)
 val_dataloader = dict(batch_size=32, dataset=_files)

@@ -10,7 +10,12 @@ in validation. dict(as_rgb=True) gives three equal channels; data_preprocessor n
 
 _base_ = './smoothed_loss.py'
 
-data_preprocessor = dict(num_classes=10, mean=[0.1307 * 255], std=[0.3081 * 255], to_rgb=False)
+data_preprocessor = dict(
+    num_classes=None,  # from the data set
+    mean=[0.1307 * 255],
+    std=[0.3081 * 255],
+    to_rgb=False,
+)
 
 train_pipeline = [dict(type='PackInputs')]
 test_pipeline = [dict(type='PackInputs')]

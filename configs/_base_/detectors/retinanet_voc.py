@@ -2,6 +2,5 @@
 
 _base_ = ['../models/retinanet_fpn.py', '../datasets/voc0712.py', './train_1x.py']
 
-model = dict(bbox_head=dict(num_classes=20))
 # Half of Faster R-CNN's, as MMDetection has it.
 optim_wrapper = dict(optimizer=dict(lr=0.00125))

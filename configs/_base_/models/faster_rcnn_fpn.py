@@ -1,4 +1,4 @@
-"""Faster R-CNN with FPN for any backbone with maps: what is None here comes from the backbone itself.
+"""Faster R-CNN with FPN for any backbone with maps: what is None here comes from the backbone and the data.
 
 A config puts its backbone in the place of MMDetection's: model = dict(backbone=dict(_delete_=True, ...)).
 """
@@ -11,6 +11,6 @@ model = dict(
     rpn_head=dict(in_channels=None, anchor_generator=dict(strides=None)),
     roi_head=dict(
         bbox_roi_extractor=dict(type='mdvision.RoIExtractor', out_channels=None, featmap_strides=None),
-        bbox_head=dict(in_channels=None),
+        bbox_head=dict(in_channels=None, num_classes=None),
     ),
 )

@@ -2,7 +2,4 @@
 
 _base_ = './tiny.py'
 
-model = dict(
-    backbone=dict(embed_dim=384, num_heads=6, merge_counts=(64, 32)),
-    head=dict(in_channels=384),
-)
+model = dict(backbone=dict(embed_dim=384, num_heads=6, merge_counts=(64, 32)))

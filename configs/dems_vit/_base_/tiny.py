@@ -17,7 +17,8 @@ model = dict(
     ),
     head=dict(
         type='LinearClsHead',
-        in_channels=192,
+        in_channels=None,  # from the backbone
+        num_classes=None,  # from the data set
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02, a=-2.0, b=2.0),
     ),

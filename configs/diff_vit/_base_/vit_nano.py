@@ -5,7 +5,7 @@ _base_ = ['../../_base_/schedules/nano_diff_vit.py', '../../_base_/classificatio
 model = dict(
     type='ImageClassifier',
     backbone=dict(type='mdvision.DiffViT', attention='self'),
-    neck=dict(type='mdvision.MLPLogits', num_classes=10),
+    neck=dict(type='mdvision.MLPLogits', in_channels=None, num_classes=None),  # from backbone and data
     head=dict(type='ClsHead', loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
 )
 # The authors' rate does not depend on the batch.

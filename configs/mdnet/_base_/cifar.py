@@ -12,7 +12,7 @@ _base_ = [
 
 model = dict(
     backbone=dict(type='mdvision.MDNet'),
-    head=dict(in_channels=1280, loss=dict(type='mdvision.UnnormalizedLabelSmoothLoss', label_smooth_val=0.1)),
+    head=dict(loss=dict(type='mdvision.UnnormalizedLabelSmoothLoss', label_smooth_val=0.1)),
 )
 crop_flip_rotate = [
     dict(type='RandomCrop', crop_size=32, padding=4),
