@@ -36,8 +36,12 @@ _HOST_NOISE = (
 
 
 def current_logger() -> MMLogger | None:
-    """The logger of the run; None before there is one, where asking mmengine for it would make one."""
-    return MMLogger.get_current_instance() if MMLogger._instance_dict else None
+    """The logger of the run; None before there is one.
+
+    Asking mmengine for it would make one named ``mmengine``, as do upstream messages before the run.
+    """
+    logger = MMLogger.get_current_instance() if MMLogger._instance_dict else None
+    return None if logger is None or logger.instance_name == 'mmengine' else logger
 
 
 def say(message: str) -> None:

@@ -7,11 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import mmengine.hooks
 import pytest
 from mmengine.config import Config
 from mmengine.registry import HOOKS, METRICS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
 
 import mdvision
+from mdvision.config import reading
 from mdvision.config.reading import load_config
 from mdvision.records.ledger import config_for, published
 from tests.config_names import (
@@ -99,16 +101,17 @@ def test_a_config_is_what_its_name_says(path):
         )
 
 
-def test_a_published_command_with_a_former_name_still_works(capsys):
+def test_a_published_command_with_a_former_name_still_works(monkeypatch):
+    said = []
+    monkeypatch.setattr(reading, 'say', said.append)
     for former in ('mobilenet_v2_faster_rcnn_voc', 'cifar_mobilenet_v2_faster_rcnn_voc'):
         cfg = load_config(f'{ROOT}/configs/mdnet/{former}.py')
-        assert cfg.model.backbone.type == 'mdvision.CIFARMobileNetV2'
-        said = capsys.readouterr().out
-        assert said.strip().endswith('configs/mdnet/mobilenet_v2_cifar_faster_rcnn_voc.py.')
-        assert f'{former}.py is now called' in said
+        assert cfg.model.backbone.type == 'mdvision.MDMobileNetV2'
+        assert said[-1].endswith('configs/mdnet/mobilenet_v2_cifar_faster_rcnn_voc.py.')
+        assert f'{former}.py is now called' in said[-1]
 
 
-def test_every_config_of_a_published_command_is_there(capsys):
+def test_every_config_of_a_published_command_is_there():
     tables = [ROOT / 'results' / 'results.csv', ROOT / 'results' / 'overfit.csv']
     pages = [ROOT / 'README.md', *ROOT.glob('docs/**/*.md'), *ROOT.glob('configs/*/README.md')]
     text = '\n'.join(path.read_text(encoding='utf-8') for path in tables + pages)
@@ -193,6 +196,8 @@ def test_a_class_of_mdvision_has_the_prefix_and_no_other(path):
         if cls.__module__.startswith('mdvision.')
     }
     ours = registered | {name for name in mdvision.__all__ if isinstance(getattr(mdvision, name), type)}
+    # A bare CheckpointHook is MMEngine's, as in any config; ours takes its place when the runner is built.
+    ours -= {name for name in ours if hasattr(mmengine.hooks, name)}
     found = set(types_in(parsed(path).to_dict()))
     assert len(found) > 10
     assert not found & ours

@@ -10,4 +10,4 @@ The recipe, for CIFAR-10 our choice, of mdnet_cifar10.py.
 
 _base_ = './mdnet_cifar10.py'
 
-model = dict(backbone=dict(_delete_=True, type='mdvision.CIFARMobileNet'))
+model = dict(backbone=dict(_delete_=True, type='mdvision.MDMobileNet'))

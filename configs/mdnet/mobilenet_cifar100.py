@@ -10,4 +10,4 @@ The recipe of mdnet_cifar100.py.
 
 _base_ = './mdnet_cifar100.py'
 
-model = dict(backbone=dict(_delete_=True, type='mdvision.CIFARMobileNet'))
+model = dict(backbone=dict(_delete_=True, type='mdvision.MDMobileNet'))

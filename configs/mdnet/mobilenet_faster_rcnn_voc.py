@@ -9,5 +9,5 @@ Reproduces: no published number.
 _base_ = '../_base_/detectors/faster_rcnn_voc.py'
 
 model = dict(
-    backbone=dict(_delete_=True, type='mdvision.CIFARMobileNet', stem='imagenet', out_indices=(1, 2, 3, 4))
+    backbone=dict(_delete_=True, type='mdvision.MDMobileNet', stem='imagenet', out_indices=(1, 2, 3, 4))
 )

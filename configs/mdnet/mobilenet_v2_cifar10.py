@@ -10,4 +10,4 @@ This is MDNet without its transformer block. The recipe, for CIFAR-10 our choice
 
 _base_ = './mdnet_cifar10.py'
 
-model = dict(backbone=dict(_delete_=True, type='mdvision.CIFARMobileNetV2'))
+model = dict(backbone=dict(_delete_=True, type='mdvision.MDMobileNetV2'))

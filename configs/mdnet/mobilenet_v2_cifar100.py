@@ -10,4 +10,4 @@ This is MDNet without its transformer block. The recipe of mdnet_cifar100.py.
 
 _base_ = './mdnet_cifar100.py'
 
-model = dict(backbone=dict(_delete_=True, type='mdvision.CIFARMobileNetV2'))
+model = dict(backbone=dict(_delete_=True, type='mdvision.MDMobileNetV2'))

@@ -8,4 +8,4 @@ Reproduces: no published number.
 
 _base_ = './mdnet_faster_rcnn_voc.py'
 
-model = dict(backbone=dict(type='mdvision.CIFARMobileNetV2'))
+model = dict(backbone=dict(type='mdvision.MDMobileNetV2'))

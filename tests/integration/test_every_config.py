@@ -31,8 +31,6 @@ NARROW = {
     'EMANet': dict(**NARROW_RESNET, gate_reduction=4, groups=(1, 2, 4, 4)),
     'AttentionResNet': NARROW_RESNET,
     'AttentionMobileNetV2': dict(width_mult=0.25),
-    'CIFARMobileNet': dict(width_mult=0.25),
-    'CIFARMobileNetV2': {},
     'MDMobileNet': dict(width_mult=0.25),
     'MDMobileNetV2': {},
     'MDNet': {},

@@ -144,7 +144,7 @@ def test_what_is_odd_about_a_run_is_said(tmp_path, monkeypatch):
     assert texts(findings, 'error') == ''
     usage = type('Usage', (), dict(free=10))
     monkeypatch.setattr(run_checks.shutil, 'disk_usage', lambda folder: usage)
-    assert 'checkpoints of 0.0 MiB want' in texts(check_run(runner, tmp_path / 'not' / 'there'), 'error')
+    assert 'checkpoints of 0.0 MiB need' in texts(check_run(runner, tmp_path / 'not' / 'there'), 'error')
 
 
 def test_the_size_of_a_checkpoint_is_that_of_its_file(tmp_path):
