@@ -13,7 +13,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-# scalars.json, from which the curves are drawn, and `tensorboard --logdir WORK_DIR`.
+# scalars.json, which tools/compare.py reads, and `tensorboard --logdir WORK_DIR`.
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
 log_level = 'INFO'

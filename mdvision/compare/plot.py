@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mdvision.visualization.palette import COLORS
 
-from .statistics import SAME
+from .statistics import INTERVAL, SAME
 from .table import Comparison, Row
 
 __all__ = ['draw_comparison']
@@ -118,7 +118,7 @@ def _draw_mean(axes: Axes, y: float, mean: float, interval: tuple | None, color:
 
 def _explain(figure: Figure, comparison: Comparison) -> None:
     count = len(comparison.seeds)
-    text = f'large: mean of {count} seeds with its 95 % interval; small: each seed'
+    text = f'large: mean of {count} seeds with its {INTERVAL}; small: each seed'
     if count == 1:
         text = 'one seed: no interval'
     figure.suptitle(text, fontsize=9, color='#444444', x=0.995, ha='right')

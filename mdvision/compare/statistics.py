@@ -23,6 +23,7 @@ from scipy.stats import t as student_t
 
 __all__ = [
     'FEWEST_FOR_BOOTSTRAP',
+    'INTERVAL',
     'Difference',
     'Summary',
     'interval_method',
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 LEVEL = 0.95
+INTERVAL = f'{100 * LEVEL:g} % interval'
 RESAMPLES = 10_000
 FEWEST_FOR_BOOTSTRAP = 6
 SAME = 'not distinguishable'

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from mdvision.text import aligned, short_number
 
-from .statistics import Difference, Summary, interval_method
+from .statistics import INTERVAL, Difference, Summary, interval_method
 
 __all__ = ['Comparison', 'Row', 'as_csv', 'as_json', 'as_latex', 'as_markdown', 'as_text', 'caption']
 
@@ -89,7 +89,7 @@ def caption(comparison: Comparison) -> list[str]:
     lines = [
         f'{comparison.metric} ({direction} is better): mean and standard deviation over {count} '
         f'seed{"s" * (count != 1)} ({", ".join(map(str, comparison.seeds))}), of {which}.',
-        f'95 % intervals: {interval_method(count)}.',
+        f'{INTERVAL}s: {interval_method(count)}.',
         f'Differences are to {first}, paired by seed: a pair shares seed and order of the data. The verdict '
         'is not distinguishable where the interval of the difference contains 0 or does not exist'
         + ('.' if count == 1 else ' (differences without any spread).'),
@@ -107,7 +107,7 @@ def caption(comparison: Comparison) -> list[str]:
 
 def _columns(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Return head and cells of the main table as plain text; columns without content are left out."""
-    head = ['variant', comparison.metric, '95 % interval', 'difference', '95 % interval of the difference',
+    head = ['variant', comparison.metric, INTERVAL, 'difference', f'{INTERVAL} of the difference',
             'verdict', 'parameters', 'multiply-adds', 'images/s', 'memory']  # fmt: skip
     cells = []
     for row in comparison.rows:

@@ -6,6 +6,7 @@ classes that it was published for, and the key map of its authors' checkpoints.
 
 import fnmatch
 import inspect
+import re
 from collections.abc import Mapping
 
 import torch
@@ -64,7 +65,7 @@ def backbone_config(name: str, **overrides) -> dict:
         if key in named.fixed:
             raise UserError(
                 f'{name}: {key} is part of the name, since other arguments depend on it. Take another name, '
-                f'such as {", ".join(list_models(name.rstrip("_cifar0123456789") + "*")[:4])}.'
+                f'such as {", ".join(list_models(re.sub(r"[0-9]*(_cifar)?$", "*", name))[:4])}.'
             )
         if key not in known:
             raise UserError(
