@@ -1,1 +1,1 @@
-"""What runs around a training step: runner, loops, schedulers, log processor, hooks."""
+"""What runs around a training step: runner, loops, schedulers, log processor and hooks."""

@@ -1,4 +1,4 @@
-"""The validation loop of detectors, with the loss that mmdet computes in training only."""
+"""The validation loop of detectors, with the loss that mmdet computes only in training."""
 
 import random
 from collections import Counter
@@ -29,30 +29,31 @@ _SWITCH_OFF = 'or leave the validation loss out with val_cfg.loss_images=0'
 
 @LOOPS.register_module()
 class DetectionValLoop(ValLoop):
-    """mmengine's validation loop, and the loss of the validation images in the same pass.
+    """Run mmengine's validation loop and compute the loss of the validation images in the same pass.
 
-    It is logged as ``val/loss``, its parts as ``val/loss_cls`` and so on: what the model's ``loss`` gives
-    for the true boxes, each batch weighted by its images, over all processes. The model is in evaluation
-    mode (batch norm with its running statistics, no dropout) and no gradient is computed; with averaged
-    weights (EMA) the loss is theirs, as the metrics are. The features of an image are computed once for
-    boxes and loss. Samplers of proposals draw the same numbers in each validation, and the random numbers
-    of the training go on as if none had been drawn: the trained weights are the same with and without.
+    The loss is logged as ``val/loss``, its parts as ``val/loss_cls`` and so on. It is what the model's
+    ``loss`` returns for the ground-truth boxes, averaged over all processes with each batch weighted by its
+    number of images. The model is in evaluation mode (batch norm uses its running statistics, no dropout),
+    and no gradient is computed. With averaged weights (EMA), the loss is theirs, as the metrics are. The
+    features of an image are computed once for boxes and loss. Proposal samplers draw the same numbers in
+    each validation, and the random numbers of the training continue as if none had been drawn: the trained
+    weights are the same with and without this loss.
 
-    mmdet divides a loss by what it finds in a batch, such as the positive anchors, so it depends a little
-    on the batch size. Where several processes share images that do not divide evenly, the few that are
-    given twice count twice.
+    mmdet divides a loss by what it finds in a batch, such as the number of positive anchors, so the loss
+    depends slightly on the batch size. If the images do not divide evenly among the processes, the few that
+    are given out twice count twice.
 
     Args:
         runner: as for mmengine's loop, like the next three.
-        dataloader: its pipeline has ``LoadAnnotations`` after ``Resize``, so that the true boxes are in
-            pixels of the original image; they are scaled by ``scale_factor``.
+        dataloader: its pipeline has ``LoadAnnotations`` after ``Resize``, so that the ground-truth boxes are
+            in pixels of the original image; they are scaled by ``scale_factor``.
         evaluator: the metrics.
         fp16: evaluate in half precision.
-        loss_images: compute the loss of about this many images of each process, the first ones, in whole
+        loss_images: compute the loss for about this many images per process, the first ones, in whole
             batches; None for all, 0 for no loss.
 
     Raises:
-        UserError: the model has no such loss, the pipeline gives no boxes or resizes them, or
+        UserError: if the model has no such loss, the pipeline gives no boxes or resizes them, or
             ``loss_images`` is not a count.
     """
 
@@ -111,13 +112,13 @@ class DetectionValLoop(ValLoop):
                 losses = model(**dict(data, data_samples=truth), mode='loss')
         _, scalars = model.parse_losses(losses)
         for name, value in scalars.items():
-            if 'loss' in name:  # the others are accuracies of the drawn proposals
+            if 'loss' in name:  # the others are accuracies of the sampled proposals
                 self._sums[name] += float(value) * len(truth)
                 self._counts[name] += len(truth)
         return outputs
 
     def _mean_losses(self) -> dict[str, float]:
-        """Of the images of all processes; empty where none was asked for."""
+        """Return the mean losses over the images of all processes; empty if none was requested."""
         of_processes = [(self._sums, self._counts)]
         if get_world_size() > 1:
             of_processes = all_gather_object(of_processes[0])
@@ -141,7 +142,7 @@ def _check_model(model: nn.Module) -> None:
 
 
 def _check_pipelines(dataset: Dataset) -> None:
-    """The true boxes must be there, in pixels of the original image."""
+    """Check that the ground-truth boxes are loaded, in pixels of the original image."""
     for one in unwrapped(dataset):
         _check_pipeline(one)
 
@@ -166,7 +167,7 @@ def _check_pipeline(dataset: Dataset) -> None:
 
 
 def _to_input_scale(sample: BaseDataElement) -> BaseDataElement:
-    """A sample as in training: the same image, with boxes where its objects are in the resized image."""
+    """Return the sample as in training: the same image, with its boxes in pixels of the resized image."""
     scale = sample.get('scale_factor')
     if scale is None:
         if sample.ori_shape != sample.img_shape:
@@ -194,7 +195,7 @@ def _to_input_scale(sample: BaseDataElement) -> BaseDataElement:
 
 @contextmanager
 def _cached_features(model: nn.Module) -> Iterator[None]:
-    """Prediction and loss of a batch look at the same features: the backbone need not run twice."""
+    """Share the features of a batch between prediction and loss, so that the backbone runs only once."""
     known = []
 
     def caching(extract: Callable) -> Callable:
@@ -214,7 +215,7 @@ def _cached_features(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _isolated_rng(seed: int) -> Iterator[None]:
-    """Random numbers from ``seed``; what comes after goes on as if none had been drawn."""
+    """Draw random numbers from ``seed``; what follows continues as if none had been drawn."""
     before = random.getstate(), np.random.get_state()
     devices = [torch.cuda.current_device()] if is_cuda_available() else []
     try:

@@ -1,10 +1,10 @@
-"""Random augmentation that follows from the seed, the epoch and the image, and from nothing else.
+"""Random augmentation that depends on the seed, the epoch and the image, and on nothing else.
 
-mmengine seeds a process once, when it starts. What an image is augmented with then depends on all that was
-drawn before it: a run that was interrupted goes on with other numbers, workers that do not persist draw the
-same ones in every epoch, and two models see other augmentations of the same image. Here the generators are
-seeded anew for each image, from its place in the order of the epoch. That order depends on the seed and the
-epoch only, so neither history nor the number of workers, of processes or of images in a batch has an effect.
+mmengine seeds a process once, when it starts. The augmentation of an image then depends on everything that
+was drawn before it: an interrupted run resumes with different numbers, workers that do not persist draw the
+same ones in every epoch, and two models see different augmentations of the same image. Here, the generators
+are reseeded for each image, from its place in the order of the epoch. That order depends only on the seed
+and the epoch, so neither history nor the number of workers, processes or images per batch has an effect.
 """
 
 import copy
@@ -22,42 +22,42 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 from mdvision.engine.hooks.bad_images import ImageGuard
 from mdvision.errors import UserError
 
-# So that an image and an iteration of the same numbers draw different ones.
+# So that an image and an iteration with the same numbers draw different ones.
 _IMAGE, _ITERATION, _PASS = 1, 2, 3
 
 __all__ = ['FetchingLoader', 'Place', 'PlacingSampler', 'SeededImages', 'seed_iteration', 'seed_pass']
 
 
 def seed_iteration(seed: int, iteration: int) -> None:
-    """Make what this process draws from here on (dropout, mixup, proposals) follow from the iteration.
+    """Make what this process draws from here on (dropout, mixup, proposals) depend on the iteration.
 
-    Each process of a training draws other numbers.
+    Each process of a run draws different numbers.
     """
     _seed_generators(_ITERATION, seed, get_rank(), iteration)
 
 
 def seed_pass(seed: int, number: int) -> None:
-    """The same before a pass through the data, for samplers that draw from these generators."""
+    """Do the same before a pass through the data, for samplers that draw from these generators."""
     _seed_generators(_PASS, seed, number)
 
 
 def _seed_generators(*entropy: int) -> None:
-    """Seed those of Python, NumPy and torch, the GPUs' included; it takes 30 microseconds."""
+    """Seed the generators of Python, NumPy and torch, including the GPUs'; it takes 30 microseconds."""
     words = np.random.SeedSequence(entropy).generate_state(3)
     random.seed(int(words[0]))
     np.random.seed(words[1])
-    # Not torch.manual_seed: without a GPU in use it remembers each call until there is one.
+    # Not torch.manual_seed: while no GPU is in use, it remembers each call until one is.
     torch.default_generator.manual_seed(int(words[2]))
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(int(words[2]))
 
 
 class Place(int):
-    """The index of an image, which knows where in the training it was drawn.
+    """An image index that knows at which point of the training it was sampled.
 
     Attributes:
-        epoch: from 0; always 0 for a sampler that never ends.
-        place: in the order of that epoch, over all processes.
+        epoch: counted from 0; always 0 for a sampler that never ends.
+        place: position in the order of that epoch, over all processes.
     """
 
     epoch: int
@@ -73,18 +73,18 @@ class Place(int):
 
 
 class PlacingSampler(Sampler):
-    """The sampler of a config, whose indices are of type :class:`Place`; otherwise it behaves as that one.
+    """The sampler of a config, except that its indices are of type :class:`Place`.
 
     Args:
         sampler: its config.
-        dataset, seed: what mmengine gives a sampler.
+        dataset, seed: what mmengine passes to a sampler.
     """
 
     def __init__(self, sampler: dict, dataset: Dataset, seed: int | None = None):
         self.inner = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
         self.epoch = 0
         self._rank, self._processes = get_dist_info()
-        self._rest: Iterator | None = None  # of the next pass, where not all of it is wanted
+        self._rest: Iterator | None = None  # of the next pass, if only part of it is wanted
         self._trained = 0
 
     def __iter__(self) -> Iterator[int]:
@@ -92,7 +92,7 @@ class PlacingSampler(Sampler):
         yield from self._places() if rest is None else rest
 
     def __len__(self) -> int:
-        return max(len(self.inner) - self._trained, 0)  # one without end says the size of the data set
+        return max(len(self.inner) - self._trained, 0)  # an endless sampler returns the size of the data set
 
     def _places(self) -> Iterator[int]:
         for number, index in enumerate(self.inner):
@@ -100,29 +100,29 @@ class PlacingSampler(Sampler):
             yield Place(index, self.epoch, place) if isinstance(index, int) else index
 
     def skip(self, batch_sampler: Sampler, trained: Sequence) -> int:
-        """Leave out in the next pass what was trained of it.
+        """Skip the part of the next pass that has been trained already.
 
-        With the same batches as before it goes on with the batch after the last one; with others, each
-        image that is left comes once.
+        With the same batches as before, the pass resumes with the batch after the last one. With different
+        batches, each remaining image comes once.
 
         Args:
             batch_sampler: makes the batches of these images.
-            trained: (images in a batch, batches, processes), one after the other.
+            trained: (images per batch, batches, processes), one after the other.
 
         Returns:
-            How many batches come less than in a whole pass.
+            How many fewer batches there are than in a whole pass.
 
         Raises:
-            UserError: another number of processes makes other batches than those that were trained.
+            UserError: if a different number of processes makes other batches than those that were trained.
         """
         whole = len(batch_sampler)
         if all(processes == self._processes for *_, processes in trained):
             self._rest, self._trained = self._replayed(batch_sampler, trained)
         elif type(batch_sampler) is BatchSampler:
-            images = 0  # the first of the order of all processes
+            images = 0  # the first ones in the order of all processes
             for batch_size, batches, processes in trained:
                 images += batch_size * batches * processes - images % processes
-            # Every process needs as many: a few images may come twice, none is left out.
+            # Every process needs the same number: a few images may come twice, none is left out.
             self._trained = images // self._processes
             self._rest = islice(self._places(), self._trained, None)
         else:
@@ -135,10 +135,10 @@ class PlacingSampler(Sampler):
         return whole - left
 
     def _replayed(self, batch_sampler: Sampler, trained: Sequence) -> tuple[Iterator, int]:
-        """What is left when these batches have been made again, and how many images were in them."""
+        """Return what remains after these batches have been made again, and how many images they had."""
         rest, done = self._places(), 0
         for batch_size, batches, _ in trained:
-            # It may keep images back that wait for others of their kind: they are left as well.
+            # It may hold back images that wait for others of their kind: these remain too.
             past = copy.deepcopy(batch_sampler, {id(self): self, id(self.dataset): self.dataset})
             past.batch_size = batch_size
             drawn = {}
@@ -168,10 +168,10 @@ def _recorded(places: Iterator[Place], drawn: dict[int, Place]) -> Iterator[Plac
 
 
 class SeededImages(Dataset):
-    """The images of a data set, each augmented with random numbers of its own.
+    """The images of a data set, each augmented with its own random numbers.
 
-    Asked with a :class:`Place`, it seeds the generators first; that is 30 microseconds an image, where
-    decoding one takes thousands. Asked with a plain index it is the data set.
+    Indexed with a :class:`Place`, it seeds the generators first. That takes 30 microseconds per image, whereas
+    decoding an image takes thousands. Indexed with a plain index, it behaves like the data set.
     """
 
     def __init__(self, dataset: Dataset, seed: int):
@@ -193,11 +193,11 @@ class SeededImages(Dataset):
 class FetchingLoader(DataLoader):
     """mmengine's loader, which takes its images from :class:`SeededImages`.
 
-    ``dataset`` stays the data set of the config: hooks look into it, ask for its type and change it.
+    ``dataset`` remains the data set of the config: hooks inspect it, check its type and change it.
 
     Args:
-        loader: what mmengine has built; its data set, sampler and workers are taken over.
-        seed: of the run.
+        loader: what mmengine has built; its data set, sampler and workers are adopted.
+        seed: seed of the run.
     """
 
     def __init__(self, loader: DataLoader, seed: int):
@@ -221,18 +221,18 @@ class FetchingLoader(DataLoader):
             self._fetching = False
 
     def skip(self, trained: Sequence) -> int:
-        """Leave out what was trained in the next pass; see :meth:`PlacingSampler.skip`."""
+        """Skip what has been trained of the next pass; see :meth:`PlacingSampler.skip`."""
         return self.batch_sampler.sampler.skip(self.batch_sampler, trained)
 
     def reseed(self, seed: int) -> None:
-        """Take the order and the augmentation of another seed, such as that of a run that is resumed."""
+        """Use the order and the augmentation of another seed, such as that of a resumed run."""
         self.images.seed = self.batch_sampler.sampler.inner.seed = seed
 
 
 def _arguments(loader: DataLoader) -> dict[str, object]:
-    """What makes another loader like this one."""
+    """Return the arguments that make another loader like this one."""
     names = set(inspect.signature(DataLoader.__init__).parameters) - {'self', 'shuffle'}  # it has its sampler
-    # A loader with a batch sampler from outside has none of the first, another one makes its batch sampler.
+    # A loader with an external batch sampler has none of the first; any other makes its own batch sampler.
     of_outside = loader.batch_sampler is not None and loader.batch_size is None
     names -= {'batch_size', 'sampler', 'drop_last'} if of_outside else {'batch_sampler'}
     return {name: getattr(loader, name) for name in names}

@@ -21,17 +21,18 @@ __all__ = ['PatientRunner']
 
 
 class PatientRunner(Runner):
-    """mmengine's runner, which leaves the work dir as it is until there is something to write.
+    """mmengine's runner, except that it leaves the work dir alone until there is something to write.
 
-    mmengine's puts log, config and charts there when it is built; a start that fails then leaves the
-    folder of an earlier run in pieces. Here the log begins in a temporary folder, and moves when the first
-    iteration of a training is done, or a validation or a test begins, or the first checkpoint is written.
-    Of a start that fails nothing is left.
+    mmengine's own runner writes log, config and charts there when it is built; a failed start then leaves the
+    folder of an earlier run in a mess. Here, the log begins in a temporary folder. It moves when the first
+    training iteration is done, when a validation or a test begins, or when the first checkpoint is written.
+    A failed start leaves nothing behind.
 
     Attributes:
-        make_room: called once by the main process before anything is written, with the name of the own
-            folder of logs.
-        begun: whether it writes into the work dir; what it logs before is lost with a start that fails.
+        make_room: called once by the main process before anything is written, with the name of the run's
+            own log folder.
+        begun: whether the runner writes into the work dir; what it logs before that is lost if the start
+            fails.
     """
 
     make_room: Callable[[str], None] = staticmethod(lambda own: None)
@@ -45,16 +46,16 @@ class PatientRunner(Runner):
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
         expect(self, '_work_dir', '_log_dir')
-        # The log, which needs a file at once, has been built: from here on the folders are the real ones.
+        # The log, which needs a file at once, has been built. From here on, the folders are the real ones.
         self._work_dir = self._real_work_dir
         self._log_dir = str(Path(self._work_dir) / self.timestamp)
         built = super().build_visualizer(visualizer)
-        # The first thing that it is given to write; it gets it when the run begins.
+        # The config is the first thing it is given to write; it gets it when the run begins.
         replace_method(built, 'add_config', lambda _: _write_nothing)
         return built
 
     def dump_config(self) -> None:
-        """Nothing when the runner is built: :meth:`begin` writes the config."""
+        """Do nothing when the runner is built: :meth:`begin` writes the config."""
 
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
         super().register_hooks(default_hooks, custom_hooks)
@@ -68,7 +69,7 @@ class PatientRunner(Runner):
         """Make room in the work dir and begin to write there; only the first call does anything.
 
         Args:
-            prefix: before the name of the config.
+            prefix: prepended to the name of the config.
         """
         if self.begun:
             return
@@ -93,14 +94,14 @@ class PatientRunner(Runner):
 
 
 def _write_nothing(config: Config) -> None:
-    """In the place of ``Visualizer.add_config``."""
+    """Replace ``Visualizer.add_config``."""
 
 
 def _move_log(handler: logging.FileHandler, waiting_room: Path, folder: Path) -> None:
-    """Go on in a file of the same name in another folder, after what was logged so far."""
+    """Continue the log in a file of the same name in another folder, keeping what was logged so far."""
     before = Path(handler.baseFilename)
     if not before.is_relative_to(waiting_room.resolve()) and not before.is_relative_to(waiting_room):
-        return  # two runs of one name in one second: mmengine gives them the same logger
+        return  # two runs with the same name in the same second: mmengine gives them the same logger
     handler.close()
     after = folder / before.name
     with after.open('ab') as file:
@@ -109,7 +110,7 @@ def _move_log(handler: logging.FileHandler, waiting_room: Path, folder: Path) ->
 
 
 class _BeginHook(Hook):
-    priority = 'HIGHEST'  # all that others write comes after it
+    priority = 'HIGHEST'  # everything that other hooks write comes after it
 
     def after_train_iter(self, runner: PatientRunner, *args, **kwargs) -> None:
         runner.begin()

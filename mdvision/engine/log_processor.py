@@ -1,4 +1,4 @@
-"""One readable line a log step."""
+"""One human-readable line per log step."""
 
 import datetime
 
@@ -10,13 +10,13 @@ __all__ = ['ProgressLog']
 
 
 class ProgressLog(LogProcessor):
-    """mmengine's log processor with lines for people, and losses that are what they are called.
+    """mmengine's log processor with human-readable lines and correctly aggregated losses.
 
     ``epoch  3/20  iter  20/30  loss 0.6990 (rpn_cls 0.031, ...)  lr 8.7e-04  0.42 s/iter  eta 0:03:10``
 
-    What is recorded differs from mmengine in three points: a training loss is the mean over all
-    processes, not that of the first; a validation loss is that of this validation, not a mean with
-    earlier ones; and it is named ``val/loss``, so that no chart mixes it with the training's.
+    The records differ from mmengine's in three ways: a training loss is the mean over all processes,
+    not that of the first; a validation loss belongs to this validation alone and is not averaged with
+    earlier ones; and it is named ``val/loss``, so that no chart mixes it with the training loss.
     """
 
     def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> tuple[dict, str]:
@@ -61,7 +61,7 @@ class ProgressLog(LogProcessor):
                 tag[key] = recorded[name].current()
         if mode == 'val':
             tag = {f'val/{k}' if 'loss' in k and not k.startswith('val') else k: v for k, v in tag.items()}
-        # Numbers of single classes are in the table that the metric has just shown.
+        # The numbers of individual classes are in the table that the metric has just printed.
         dataset = (runner.val_dataloader if mode == 'val' else runner.test_dataloader).dataset
         metainfo = getattr(dataset, 'metainfo', None) or {}
         endings = tuple(f'_{name}' for name in metainfo.get('classes') or ())
@@ -81,7 +81,7 @@ class ProgressLog(LogProcessor):
 
 
 def _loss_text(tag: dict, prefix: str) -> str:
-    """``loss 0.6990 (rpn_cls 0.031, ...)``; '' where there is none."""
+    """Return ``loss 0.6990 (rpn_cls 0.031, ...)``, or '' if there is no loss."""
     total = f'{prefix}loss'
     parts = [
         f'{key.removeprefix(prefix).replace("loss_", "")} {value:.3f}'

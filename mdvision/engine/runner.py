@@ -1,4 +1,4 @@
-"""mmengine's runner, with a console for people and no silent faults."""
+"""mmengine's runner, with human-readable console output and no silent failures."""
 
 import logging
 import sys
@@ -45,25 +45,25 @@ __all__ = ['Runner']
 
 
 class Runner(PatientRunner):
-    """The OpenMMLab runner; what differs is only what happens around a step.
+    """The OpenMMLab runner; only what happens around a step differs.
 
-    * It leaves its folder as it is until there is something to write.
-    * The console shows our lines and warnings; environment, config and the rest go to the log file.
-    * Checkpoints are read safely and must match: whole for testing and resuming, at least
+    * It leaves its folder alone until there is something to write.
+    * The console shows mdvision's lines and warnings; environment, config and the rest go to the log file.
+    * Checkpoints are read safely and must match: completely for testing and resuming, at least
       ``min_match`` of the tensors when training starts from one.
     * A loss or a gradient that is not finite stops the run before it reaches the weights.
-    * Checkpoints are written whole, and a run that was stopped in an epoch goes on in that epoch.
-    * The learning rate is scaled with gradient accumulation too; metrics.csv has what is logged.
+    * Checkpoints are written atomically, and a run that was stopped within an epoch resumes there.
+    * Scaling the learning rate takes gradient accumulation into account; metrics.csv has what is logged.
     * RoI extractors of MMDetection keep the corners of regions under mixed precision.
-    * A config without an interval of the LoggerHook logs at least four lines an epoch.
+    * Without an interval of the LoggerHook in the config, each epoch logs at least four lines.
 
-    Build it with :meth:`from_cfg`, which puts our hooks, loops and log processor into the config.
+    Build it with :meth:`from_cfg`, which puts mdvision's hooks, loops and log processor into the config.
     """
 
     min_match = 1.0
-    stop_because: Exception | None = None  # ends the training where it can be resumed
+    stop_because: Exception | None = None  # ends the training at a point where it can be resumed
     log_failure: OSError | None = None  # of the first log that could not be written
-    seconds_before = 0.0  # that the run took before it was resumed
+    seconds_before = 0.0  # that the run had taken before it was resumed
     settings: Mapping[str, dict] = MappingProxyType({})  # of optimizers and schedulers before the first step
 
     def __init__(self, *args, **kwargs):
@@ -74,7 +74,7 @@ class Runner(PatientRunner):
 
     @property
     def resuming(self) -> bool:
-        """Whether the training goes on from a checkpoint, or will when it begins."""
+        """Whether the training resumes from a checkpoint, or will when it begins."""
         return self._resume
 
     def train(self) -> nn.Module:
@@ -91,19 +91,19 @@ class Runner(PatientRunner):
 
     @classmethod
     def from_cfg(cls, cfg: Config | dict) -> 'Runner':
-        """mmengine's, with :func:`~mdvision.config.our_parts.use_our_parts`; ``cfg`` is left as it is."""
+        """Build as mmengine does, after :func:`~mdvision.config.our_parts.use_our_parts`; keep ``cfg`` as it is."""
         return super().from_cfg(use_our_parts(cfg))
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         model = super().build_model(model)
-        if 'mmdet.models' in sys.modules:  # else nothing of it is in the model
+        if 'mmdet.models' in sys.modules:  # otherwise the model has no part of it
             from mdvision.detectors import keep_regions_exact
 
             keep_regions_exact(model)
         return model
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
-        """mmengine's, which hands what it is given to metrics.csv too."""
+        """Build mmengine's visualizer, and pass what it is given to metrics.csv too."""
         if visualizer is None:
             visualizer = dict(type=Visualizer, vis_backends=[dict(type='LocalVisBackend')])
         if isinstance(visualizer, dict):
@@ -125,7 +125,7 @@ class Runner(PatientRunner):
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """mmengine's; the random augmentation of an image depends on seed, epoch and image only."""
+        """Build mmengine's loader; the augmentation of an image depends only on seed, epoch and image."""
         placed = seed is not None and isinstance(dataloader, dict) and isinstance(dataloader['sampler'], dict)
         if placed:
             dataloader = dict(dataloader, sampler=dict(type=PlacingSampler, sampler=dataloader['sampler']))
@@ -146,16 +146,18 @@ class Runner(PatientRunner):
         self.register_hook(DivergenceHook())
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
-        """mmengine's linear rule, with the iterations whose gradients are summed in the batch."""
+        """Apply mmengine's linear rule to the effective batch size, gradient accumulation included."""
         if auto_scale_lr and auto_scale_lr.get('enable'):
-            # What mmengine counts is the batch of one iteration.
+            # mmengine counts only the batch of one iteration.
             summed = (self.cfg.get('optim_wrapper') or {}).get('accumulative_counts') or 1
             auto_scale_lr = dict(auto_scale_lr, base_batch_size=auto_scale_lr['base_batch_size'] / summed)
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
     def build_param_scheduler(self, scheduler) -> list | dict[str, list]:
-        """mmengine's, without warm-ups of a single step: those stay at their first, small rate for ever."""
-        if isinstance(scheduler, dict) and 'type' not in scheduler:  # by the names of several optimizers
+        """Build mmengine's, without one-step warm-ups: they would keep the small initial learning rate forever."""
+        if (
+            isinstance(scheduler, dict) and 'type' not in scheduler
+        ):  # keyed by the names of several optimizers
             return super().build_param_scheduler({k: self._long_enough(one) for k, one in scheduler.items()})
         return super().build_param_scheduler(self._long_enough(scheduler))
 
@@ -177,7 +179,7 @@ class Runner(PatientRunner):
         return True
 
     def save_checkpoint(self, out_dir: str, filename: str, *args, meta: dict | None = None, **kwargs) -> None:
-        """mmengine's, but under its name the file is whole; and it knows the batch it was trained with."""
+        """Save atomically, and record the effective batch size of the training in the checkpoint."""
         if not is_main_process():
             return
         meta = {**getattr(self.train_loop, 'position', {}), **(meta or {})}
@@ -203,10 +205,10 @@ class Runner(PatientRunner):
         resume_param_scheduler: bool = True,
         map_location='default',
     ) -> None:
-        """mmengine's, but nothing may be missing, and a setting that has changed takes effect.
+        """Resume as mmengine does, but nothing may be missing, and changed settings take effect.
 
         Raises:
-            UserError: the file is not one that this training can go on from.
+            UserError: if this training cannot resume from the file.
         """
         self._resume = True
         follow = resume_optimizer and resume_param_scheduler and bool(self.settings)
@@ -220,7 +222,7 @@ class Runner(PatientRunner):
                 f'learning rate is {"" if (self.auto_scale_lr or {}).get("enable") else "not "}scaled to it'
             )
         if isinstance(self.train_dataloader, FetchingLoader):
-            self.train_dataloader.reseed(self.seed)  # mmengine has taken that of the file
+            self.train_dataloader.reseed(self.seed)  # mmengine has taken the seed of the file
         if isinstance(self.train_loop, EpochLoop | IterLoop):
             self.train_loop.take_up(meta, filename)
         if follow:
@@ -231,14 +233,14 @@ class Runner(PatientRunner):
         """Read ``filename`` safely, load it into the model and say how much matched.
 
         Raises:
-            UserError: when the file is damaged or too little of it matches.
+            UserError: if the file is damaged or too little of it matches.
         """
         checkpoint = read_checkpoint(filename, map_location)
         if self.resuming:
             check_resumable(checkpoint, filename, self.cfg)
         if not isinstance(checkpoint.get('meta'), dict):
-            checkpoint['meta'] = {}  # of another program
-        # mmengine would parse this text as a config when resuming, which is refused.
+            checkpoint['meta'] = {}  # written by another program
+        # mmengine would parse this text as a config when resuming; that is refused.
         checkpoint['meta'].pop('config', None)
         self._loaded_meta = checkpoint['meta']
         if self.resuming:
@@ -265,13 +267,13 @@ class Runner(PatientRunner):
         super().load_or_resume()
 
     def _check_average(self, checkpoint: dict, filename: str) -> None:
-        """Resuming an averaged run without the average would go on from the averaged weights."""
+        """Refuse to resume an averaged run without averaging: it would continue from the averaged weights."""
         averaging = any(isinstance(hook, EMAHook) for hook in self.hooks)
         if self.resuming and 'ema_state_dict' in checkpoint and not averaging:
             raise UserError(f'{filename} is of a run that averages its weights: resume it with --ema too.')
 
     def _check_classes(self, checkpoint: dict, filename: str) -> None:
-        """The class names of the checkpoint must be those of the data, in the same order."""
+        """Check that the checkpoint has the class names of the data, in the same order."""
         trained = (checkpoint['meta'].get('dataset_meta') or {}).get('classes')
         if self._doing not in ('train', 'test'):
             return

@@ -1,4 +1,4 @@
-"""Learning-rate schedulers that neither mmengine nor the hosts have."""
+"""Learning-rate schedulers that none of the upstream libraries has."""
 
 from mmengine.optim.scheduler import LinearLR
 from mmengine.registry import PARAM_SCHEDULERS
@@ -11,15 +11,15 @@ __all__ = ['PolyWarmupLR']
 
 @PARAM_SCHEDULERS.register_module()
 class PolyWarmupLR(LinearLR):
-    """Warm-up along a power of the step, from ``start_factor`` times the rate to ``end_factor`` times.
+    """Warm up along a power of the step, from ``start_factor`` to ``end_factor`` times the learning rate.
 
-    At step t after ``begin`` the rate is multiplied by ::
+    At step t after ``begin``, the learning rate is multiplied by ::
 
         f(t) = start_factor + (end_factor - start_factor) (t / T)^power,    T = end - begin - 1
 
-    so the rate is full at step ``end - 1``, as with mmengine's LinearLR, which is power 1. mmdet's
-    QuadraticWarmupLR cannot start above zero. A scheduler that follows may begin at ``end - 1``: its
-    first step changes nothing.
+    so the full learning rate is reached at step ``end - 1``, as with mmengine's LinearLR, which is power 1.
+    mmdet's QuadraticWarmupLR cannot start above zero. A scheduler that follows may begin at ``end - 1``:
+    its first step changes nothing.
 
     Source: the warm-up of EMANet's detector (Xsmile-love/pytorch-emanet-master, faster-rcnn), power 2.
 
@@ -32,10 +32,10 @@ class PolyWarmupLR(LinearLR):
         end: the step after the last one.
         last_step: for resuming without a state.
         by_epoch: whether a step is an epoch or an iteration.
-        verbose: print the rate at every step.
+        verbose: print the learning rate at every step.
 
     Raises:
-        UserError: ``start_factor`` is 0, from which no multiplication leads away.
+        UserError: if ``start_factor`` is 0, which no multiplication can raise.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class PolyWarmupLR(LinearLR):
         )
 
     def _get_value(self) -> list[float]:
-        """The rate of each parameter group, from the one that it has now, as mmengine's schedulers chain."""
+        """Derive each group's learning rate from its current one, since mmengine's schedulers are chained."""
         change = self._factor(self.last_step)
         if self.last_step > 0:
             change /= self._factor(self.last_step - 1)

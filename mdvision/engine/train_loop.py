@@ -1,4 +1,4 @@
-"""The training loops, which know where they are: a run goes on with the batch after the last one."""
+"""Training loops that know their position: a run resumes with the batch after the last one."""
 
 from bisect import bisect
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ class _Resumable:
     Attributes:
         position: what a checkpoint needs to know besides epoch and iteration.
 
-            * ``passes``: how often the data have been gone through;
-            * ``trained``: what is trained of the next pass, as (images in a batch, batches, processes);
-              with one entry for each batch size that it was trained with;
-            * ``validate_first``: a validation is due before the training goes on;
-            * ``validated``: the iteration at which the last validation was.
+            * ``passes``: the number of complete passes through the data;
+            * ``trained``: what has been trained of the next pass, as (images per batch, batches, processes),
+              one entry per batch size used;
+            * ``validate_first``: whether a validation is due before the training continues;
+            * ``validated``: the iteration of the last validation.
     """
 
     def __init__(self, *args, **kwargs):
@@ -35,14 +35,14 @@ class _Resumable:
         self.position = dict(passes=0, trained=[], validate_first=False, validated=None)
 
     def take_up(self, meta: dict, name: str) -> None:
-        """Go on where a checkpoint was saved; epoch and iteration are set already.
+        """Resume where a checkpoint was saved; epoch and iteration are already set.
 
         Args:
-            meta: of the checkpoint.
-            name: of the checkpoint, for the messages.
+            meta: metadata of the checkpoint.
+            name: name of the checkpoint, for the messages.
 
         Raises:
-            UserError: it is of the middle of an epoch whose rest cannot be told from it.
+            UserError: if it was saved within an epoch and does not determine the rest of that epoch.
         """
         self.position['validated'] = self._iter  # in files from before this was recorded
         self.position |= {key: meta[key] for key in self.position if key in meta}
@@ -54,11 +54,11 @@ class _Resumable:
             )
 
     def validated(self) -> None:
-        """The validation of this position is done."""
+        """Record that the validation at this position is done."""
         self.position |= dict(validate_first=False, validated=self._iter)
 
     def _begin_pass(self) -> int:
-        """Get the loader ready for the rest of a pass; the number of its first batch."""
+        """Prepare the loader for the rest of a pass; return the number of its first batch."""
         seed_pass(self.runner.seed, self.position['passes'])
         trained = self.position['trained']
         return self.dataloader.skip(trained) if trained else 0
@@ -67,7 +67,7 @@ class _Resumable:
         self.position |= dict(passes=self.position['passes'] + 1, trained=[])
 
     def _train(self, index: int, data_batch: dict) -> None:
-        """mmengine's ``run_iter``, with random numbers of its own."""
+        """Do what mmengine's ``run_iter`` does, with the random numbers of this iteration."""
         seed_iteration(self.runner.seed, self._iter)
         self.runner.call_hook('before_train_iter', batch_idx=index, data_batch=data_batch)
         outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
@@ -83,7 +83,7 @@ class _Resumable:
         trained[-1][1] += 1
 
     def _validation_is_due(self, step: int, last: int) -> bool:
-        """After that many epochs or iterations of so many."""
+        """Whether to validate after ``step`` of ``last`` epochs or iterations."""
         interval = self.dynamic_intervals[bisect(self.dynamic_milestones, step + 1) - 1]
         wanted = self.runner.val_loop is not None and step >= self.val_begin
         return wanted and (step % interval == 0 or step == last)
@@ -94,17 +94,17 @@ class _Resumable:
 
 
 class EpochLoop(_Resumable, EpochBasedTrainLoop):
-    """mmengine's loop; a run that was stopped in an epoch or a validation takes up the rest of it.
+    """mmengine's loop; a run that was stopped within an epoch or a validation resumes there.
 
-    mmengine's begins the epoch anew, so that some images are seen twice and the iterations no longer
-    fit the schedule, and leaves the validation out.
+    mmengine's own loop restarts the epoch, so that some images are seen twice and the iterations no longer
+    match the schedule, and it skips the validation.
     """
 
     def take_up(self, meta: dict, name: str) -> None:
         self.position['passes'] = self._epoch
         super().take_up(meta, name)
         first = self._begin_pass()
-        # In epochs before this one a batch may have had another number of images.
+        # In earlier epochs, a batch may have had a different number of images.
         self._max_iters = self._iter + (self.max_epochs - self._epoch) * len(self.dataloader) - first
 
     def run(self) -> nn.Module:
@@ -136,10 +136,10 @@ class EpochLoop(_Resumable, EpochBasedTrainLoop):
 
 
 class IterLoop(_Resumable, IterBasedTrainLoop):
-    """mmengine's loop for trainings that count iterations, which makes up for validations too.
+    """mmengine's loop for iteration-based training; it also makes up for an interrupted validation.
 
-    It goes on with the batch after the last one whatever the sampler; ``fast_forward_on_resume`` has no
-    effect, since nothing is loaded for that.
+    It resumes with the batch after the last one, whatever the sampler; ``fast_forward_on_resume`` has no
+    effect, since no data are loaded for that.
     """
 
     def run(self) -> nn.Module:
@@ -167,7 +167,7 @@ class IterLoop(_Resumable, IterBasedTrainLoop):
         self.position['validate_first'] = self._validation_is_due(self._iter + 1, self._max_iters)
 
     def _batches(self) -> Iterator[dict]:
-        """Without end; a sampler that ends begins anew with another order."""
+        """Yield batches without end; a sampler that ends starts over with a new order."""
         for number in count(self.position['passes']):
             sampler = getattr(self.dataloader.batch_sampler, 'sampler', None)
             if hasattr(sampler, 'set_epoch'):
