@@ -170,7 +170,7 @@ def _recorded(places: Iterator[Place], drawn: dict[int, Place]) -> Iterator[Plac
 class SeededImages(Dataset):
     """The images of a data set, each augmented with its own random numbers.
 
-    Indexed with a :class:`Place`, it seeds the generators first. That takes 30 microseconds per image, whereas
+    Indexed with a :class:`Place`, it seeds the generators first. That takes 30 microseconds per image;
     decoding an image takes thousands. Indexed with a plain index, it behaves like the data set.
     """
 

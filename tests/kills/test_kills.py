@@ -252,13 +252,15 @@ def test_kills_change_nothing(trainings, tmp_path, kind, processes):
         places.append(run(arguments, tmp_path / 'run.log', processes, moment)[0])
         assert places[-1], f'at its end after {len(places)} kills'
     seconds = time.monotonic() - begun
+    reached = max((int(path.stem[6:]) for path in (tmp_path / 'run').glob('epoch_*.pth')), default=0)
     killed_in, *rest = run(arguments, tmp_path / 'run.log', processes)
     assert killed_in is None
     assert_same(*(state(tmp_path / name) for name in ('run', 'whole')))
     results = [json.loads((tmp_path / name / 'results.json').read_text()) for name in ('run', 'whole')]
     assert results[0]['metrics'] == results[1]['metrics']
     print(
-        f'{kind}, {processes} processes: {len(places)} kills in {seconds:.0f} s, {dict(Counter(places))}; '
+        f'{kind}, {processes} processes: {len(places)} kills in {seconds:.0f} s, {dict(Counter(places))}, '
+        f'which reached epoch {reached} of {EPOCHS[processes]}; '
         f'uninterrupted start {starting:.1f} s and training {training:.1f} s, last attempt '
         f'{rest[0]:.1f} and {rest[-1]:.1f} s; equal'
     )
