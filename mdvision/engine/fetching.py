@@ -170,8 +170,8 @@ def _recorded(places: Iterator[Place], drawn: dict[int, Place]) -> Iterator[Plac
 class SeededImages(Dataset):
     """The images of a data set, each augmented with its own random numbers.
 
-    Indexed with a :class:`Place`, it seeds the generators first. That takes 30 microseconds per image;
-    decoding an image takes thousands. Indexed with a plain index, it behaves like the data set.
+    Indexed with a :class:`Place`, it seeds the generators first. That takes 30 microseconds per image,
+    whereas decoding an image takes thousands. Indexed with a plain index, it behaves like the data set.
     """
 
     def __init__(self, dataset: Dataset, seed: int):

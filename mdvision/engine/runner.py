@@ -91,7 +91,7 @@ class Runner(PatientRunner):
 
     @classmethod
     def from_cfg(cls, cfg: Config | dict) -> 'Runner':
-        """Build as mmengine does, after :func:`~mdvision.config.our_parts.use_our_parts`; keep ``cfg``."""
+        """Build from a copy of ``cfg`` changed by :func:`~mdvision.config.our_parts.use_our_parts`."""
         return super().from_cfg(use_our_parts(cfg))
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
@@ -154,10 +154,8 @@ class Runner(PatientRunner):
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
     def build_param_scheduler(self, scheduler) -> list | dict[str, list]:
-        """Build mmengine's, without one-step warm-ups, which would keep the small initial rate forever."""
-        if (
-            isinstance(scheduler, dict) and 'type' not in scheduler
-        ):  # keyed by the names of several optimizers
+        """Build mmengine's, without one-step warm-ups: these keep the initial learning rate forever."""
+        if isinstance(scheduler, dict) and 'type' not in scheduler:  # keyed by optimizer name
             return super().build_param_scheduler({k: self._long_enough(one) for k, one in scheduler.items()})
         return super().build_param_scheduler(self._long_enough(scheduler))
 
