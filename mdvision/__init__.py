@@ -1,6 +1,6 @@
-"""mdvision: attention backbones for MMPretrain and MMDetection, with honest numbers.
+"""mdvision: Attention backbones for MMPretrain and MMDetection.
 
-Importing mdvision is the registration: afterwards both hosts find its classes by name. It also
+Importing mdvision is the registration: afterwards both libraries find its classes by name. It also
 supplies mmcv's compiled ops from torchvision where they are missing, so import it before anything
 that imports ``mmcv.ops`` (``mmdet.apis``, ``mmdet.models``); ``import mmdet`` alone may come first.
 From then on no checkpoint executes code, whoever loads it; :func:`allow_code_in_checkpoints` is the way out.

@@ -19,8 +19,8 @@ __all__ = [
     'say',
 ]
 
-# Warnings of the hosts about their own code: nothing the user wrote causes them, or can change it.
-_HOST_NOISE = (
+# Warnings of the upstream libraries about their own code, which users neither cause nor can change.
+_UPSTREAM_NOISE = (
     'FileClient',
     'HardDiskBackend',
     'save_param_scheduler',
@@ -59,7 +59,7 @@ class ConsoleFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
         if record.levelno >= logging.WARNING:
-            return not any(noise in text for noise in _HOST_NOISE)
+            return not any(noise in text for noise in _UPSTREAM_NOISE)
         if getattr(record, 'for_console', False):
             return True
         return record.module == 'logger_hook' and not text.startswith('Exp name')
@@ -76,7 +76,7 @@ class _Unread(io.FileIO):
 
 
 def outlive_readers() -> None:
-    """Let standard output and error never end a run: it goes on when nobody can read them any more.
+    """Let standard output and error never end a run: it continues when nobody can read them any more.
 
     The program behind a pipe may have ended (``2>&1 | tee log`` and Ctrl-C, which ends both), the
     terminal may be closed, the file be on a full disk. The log file of the run has every line.
@@ -95,19 +95,19 @@ def outlive_readers() -> None:
 
 
 def quiet_third_parties() -> None:
-    """Silence the hosts' and torch's deprecation warnings, which no user of ours can act on.
+    """Silence deprecation warnings of torch and the upstream libraries, which users cannot act on.
 
     Warnings raised from mdvision's own modules stay visible.
     """
     for category in (DeprecationWarning, FutureWarning):
         warnings.filterwarnings('ignore', category=category)
         warnings.filterwarnings('default', category=category, module=r'mdvision\b')
-    for noise in _HOST_NOISE:
+    for noise in _UPSTREAM_NOISE:
         warnings.filterwarnings('ignore', message=f'.*{noise.replace("(", ".")}')
 
 
 def import_upstream(scope: str) -> None:
-    """Import the data sets and models of a host without what it prints about its optional parts.
+    """Import an upstream library's data sets and models, without what it prints about its optional parts.
 
     Args:
         scope: ``'mmdet'`` or ``'mmpretrain'``, the ``default_scope`` of a config.

@@ -24,7 +24,7 @@ class CpuPlan:
 
 
 def keep_to_cpu() -> None:
-    """Have the hosts' runners take the CPU also where they see another device, such as Apple's."""
+    """Have upstream runners use the CPU even if they see another device, such as Apple's."""
     if not hasattr(device_utils, 'DEVICE'):  # without it the run would be on the other device
         raise ImportError(
             'mmengine.device.utils has no DEVICE. Install the versions in requirements/lock.txt.'

@@ -1,7 +1,7 @@
 """``python -m mdvision.doctor``: what is installed, which devices there are, which operators work.
 
 Exit status 0 and a last line ``OK`` where detectors and classifiers can be trained here; else 1 and, last,
-what is wrong and how to mend it.
+what is wrong and how to fix it.
 """
 
 import argparse

@@ -6,7 +6,7 @@ written with the prefix, nested ones too, ``type='mdvision.EMANet'``: mmengine t
 itself and no ``custom_imports`` is needed. A child registry with a scope of our own would break nested
 bare names under ``default_scope='mmdet'``.
 
-Data sets that build on a host library are not registered under a bare name, because the host may
+Data sets that build on an upstream library are not registered under a bare name, because it may
 own that name (mmdet has a ``VOCDataset`` too): they are reached by their full name only,
 ``type='mdvision.VOCDataset'``.
 """

@@ -167,7 +167,7 @@ class _Check:
         return check_memory(self.args.config, self.args.cfg_options, self.cfg)
 
     def steps(self) -> list[Finding]:
-        """Two iterations, a validation, a checkpoint and a resumption; on a CPU with two images a batch."""
+        """Two iterations, a validation, a checkpoint and a resumption; on a CPU with two images per batch."""
         record, cfg = _Gradients(), Config(self.cfg.to_dict())
         if not is_cuda_available():
             for loader in filter(None, (cfg.train_dataloader, cfg.get('val_dataloader'))):

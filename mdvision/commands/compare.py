@@ -237,7 +237,7 @@ def _budget(
 def _runs(
     args: argparse.Namespace, folder: Path, one: _Planned, seeds: Sequence[int], arguments: Sequence[str]
 ) -> list[Run]:
-    """The trainings of a variant, one a seed."""
+    """The trainings of a variant, one per seed."""
     train_cfg = one.cfg.train_cfg
     epochs = train_cfg.max_epochs if plan.is_epoch_based(one.cfg) else None
     interval, begin = train_cfg.get('val_interval', 1), train_cfg.get('val_begin', 1)

@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 def complexity(args: argparse.Namespace) -> None:
     """Print the cost of ``args.model``, a name or a config file, as a table or as JSON."""
     size = tuple(args.size) if args.size else None
-    # What the hosts say goes elsewhere, so that --json prints JSON and nothing else.
+    # What upstream libraries print goes elsewhere, so that --json prints JSON and nothing else.
     with contextlib.redirect_stdout(sys.stderr):
         if args.model in NAMED:
             report = report_on_name(args.model, size, args.cfg_options)

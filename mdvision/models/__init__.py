@@ -1,4 +1,4 @@
-"""Models: torch, mmengine and mmcv only, never a host library."""
+"""Models: torch, mmengine and mmcv only, neither MMPretrain nor MMDetection."""
 
 from .attention import (
     CBAM,

@@ -1,4 +1,4 @@
-"""A classifier that needs no host library: backbone, neck, linear layer."""
+"""A classifier without an upstream library: backbone, neck, linear layer."""
 
 from mmengine.model import BaseModule, initialize
 from torch import Tensor, nn

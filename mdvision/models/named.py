@@ -53,7 +53,7 @@ def find_model(name: str) -> NamedModel:
 
 
 def backbone_config(name: str, **overrides) -> dict:
-    """The same feature extractor as ``backbone = dict(...)`` of a config of either host.
+    """The same feature extractor as ``backbone = dict(...)`` of a config of either upstream library.
 
     Raises:
         UserError: for an unknown name or argument.

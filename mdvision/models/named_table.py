@@ -19,7 +19,7 @@ class NamedModel:
         drop_rate: dropout before the linear layer.
         mlp: whether ``MLPLogits``, as wide as the MLPs of the blocks, takes the place of the linear layer.
         fixed: arguments of the backbone that others of the row depend on, so they cannot be overridden.
-        head_init: initialisation of the linear layer; None is PyTorch's default.
+        head_init: initialization of the linear layer; None is PyTorch's default.
     """
 
     backbone: dict
@@ -80,7 +80,7 @@ def _resnets() -> dict[str, NamedModel]:
             for suffix, stem, image, classes in stems:
                 backbone = dict(type='AttentionResNet', depth=depth, stem=stem, **slots(depth))
                 if key_map == 'resnet' and stem == 'cifar':
-                    backbone['conv_init'] = 'default'  # the one file of the authors without an initialisation
+                    backbone['conv_init'] = 'default'  # the one file of the authors without an initialization
                 fixed = ('depth',) if key_map == 'eca_resnet' else ()
                 rows[pattern.format(depth) + suffix] = NamedModel(
                     backbone, classes, image, key_map, 'torchvision_resnet', fixed=fixed

@@ -1,4 +1,6 @@
-"""metrics.csv: every number that a run logs, one row a log step, in a file that any program opens."""
+"""metrics.csv: every number that a run logs, one row per log step, in a file that any program opens.
+
+What is logged, and under which name, is decided in :mod:`mdvision.engine.log_processor`."""
 
 import contextlib
 import csv
@@ -44,7 +46,7 @@ class CsvLogHook(Hook):
     The first columns are ``phase`` (train or val), ``epoch`` and ``iter``, counted from 1; a row of a
     validation stands at the last iteration before it. The others are the names of the log; a number
     that a step does not have is left empty. Each row is on the disk when its step is over. A resumed
-    run drops the rows after its checkpoint and goes on, so no step is there twice.
+    run drops the rows after its checkpoint and continues, so no step is there twice.
     """
 
     priority = 'VERY_LOW'

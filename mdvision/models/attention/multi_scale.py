@@ -81,7 +81,7 @@ class MultiScaleAttention(BranchAttention):
         groups: groups of each branch's convolution.
         mixer_kernel: kernel of the depthwise spatial mixer, odd.
         gate_reduction: the gate has P / branches / gate_reduction hidden units, at least one.
-        spatial_group_norm: normalise each channel of each sample before the spatial mixer
+        spatial_group_norm: normalize each channel of each sample before the spatial mixer
             (the mini-ImageNet variant).
         soft_ban: arguments of :class:`SoftBAN`, for example ``dict(scale='sigmoid')``.
 

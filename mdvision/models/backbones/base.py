@@ -55,7 +55,7 @@ class Backbone(BaseModule, ABC):
         frozen_stages: -1 trains everything; 0 freezes the stem; n the stem and the first n stages.
         norm_eval: keep every batch norm in evaluation mode during training.
         with_cp: recompute the blocks in the backward pass to save memory; see :func:`run_block`.
-        init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
         num_outputs: how many outputs there are to choose from; one per stage by default.
 
     Attributes:

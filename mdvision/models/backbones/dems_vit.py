@@ -101,12 +101,12 @@ class DEMSViT(Backbone):
         drop_path_rate: of stochastic depth in the last block; it grows linearly from 0 in the first.
         merge_bias: False omits the last bias of the merges, which has no effect.
         out_indices: the blocks whose class token is returned, counted from 0; the last by default, which
-            alone is normalised.
+            alone is normalized.
         frozen_stages: -1 trains everything; 0 freezes the embedding and the class token; n those and
             the first n blocks; ``depth`` everything.
         norm_eval: accepted for the common contract; there is no batch norm.
         with_cp: recompute the blocks in the backward pass to save memory.
-        init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
         UserError: for sizes that do not divide, or merges that do not fit the depth.

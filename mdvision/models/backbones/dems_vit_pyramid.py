@@ -117,7 +117,7 @@ class DEMSViTPyramid(Backbone):
             the first n blocks; ``depth`` everything.
         norm_eval: accepted for the common contract; there is no batch norm.
         with_cp: recompute the blocks in the backward pass to save memory.
-        init_cfg: mmengine initialisation, see above.
+        init_cfg: mmengine initialization, see above.
 
     Raises:
         UserError: for sizes that do not divide, or blocks, windows or maps that do not exist.

@@ -102,7 +102,7 @@ class DiffViT(Backbone):
         frozen_stages: -1 trains everything; 0 freezes the embedding; n that and the first n blocks.
         norm_eval: accepted for the common contract; there is no batch norm.
         with_cp: recompute the blocks in the backward pass to save memory.
-        init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
         UserError: for sizes that do not divide, or an attention, output or option that does not exist.

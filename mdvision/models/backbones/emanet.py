@@ -39,7 +39,7 @@ class EMANet(AttentionResNet):
         stem: see :class:`AttentionResNet`.
         groups: groups of the four branches: ``'cifar'``, ``'imagenet'``, four numbers for every
             stage, or four such rows.
-        spatial_group_norm: normalise each channel before the spatial mixer.
+        spatial_group_norm: normalize each channel before the spatial mixer.
         gate_reduction: hidden units of the gate are a quarter of the width divided by this.
         soft_ban: arguments of :class:`SoftBAN`: the default reproduces the authors' layer;
             ``dict(scale='softmax_times_channels')`` or ``dict(scale='sigmoid')`` undo its 1/C

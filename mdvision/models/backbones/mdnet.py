@@ -75,7 +75,7 @@ class MDMobileNetV2(Backbone):
             stages.
         norm_eval: keep every batch norm in evaluation mode during training.
         with_cp: recompute the blocks in the backward pass to save memory.
-        init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
         UserError: for a stem, padding, slot or stage that does not exist.

@@ -101,7 +101,7 @@ class AttentionMobileNetV2(Backbone):
         frozen_stages: -1 trains everything; 0 freezes the stem; n the stem and the first n stages.
         norm_eval: keep every batch norm in evaluation mode during training.
         with_cp: recompute the blocks in the backward pass to save memory.
-        init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
         UserError: for a width, stage or slot that does not exist.

@@ -153,7 +153,7 @@ class AttentionResNet(Backbone):
             pool: stride 1) or ``'cifar_pool'`` (3x3 stride 1, max-pool: stride 2).
         attention: what comes after the last norm of a block, before the addition: a dict with the
             ``type`` of a registered module whose first argument is the channel count, or four
-            entries, one a stage, ``None`` for a plain one.
+            entries, one per stage, ``None`` for a plain one.
         conv2: what replaces the 3x3 convolution, likewise; the module takes ``stride`` as well.
         stage_blocks: blocks of the four stages, instead of those that ``depth`` stands for.
         base_channels: width of the first stage; it doubles from stage to stage.
@@ -166,7 +166,7 @@ class AttentionResNet(Backbone):
         frozen_stages: -1 trains everything; 0 freezes the stem; n the stem and the first n stages.
         norm_eval: keep every batch norm in evaluation mode during training.
         with_cp: recompute the blocks in the backward pass to save memory.
-        init_cfg: mmengine initialisation, usually ``dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
         UserError: for a depth, stem, stage or slot that does not exist.

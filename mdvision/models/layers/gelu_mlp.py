@@ -20,7 +20,7 @@ class GELUMLP(BaseModule):
         dropout_out: whether there is the second dropout, on the output.
         unused_norm: own a layer norm over E that is never applied, as some checkpoints do. Its
             parameters are frozen.
-        init_cfg: mmengine initialisation.
+        init_cfg: mmengine initialization.
     """
 
     def __init__(

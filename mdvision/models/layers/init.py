@@ -1,4 +1,4 @@
-"""Weight initialisation shared by the backbones."""
+"""Weight initialization shared by the backbones."""
 
 import math
 

@@ -26,7 +26,7 @@ def _grouped(in_channels: int, out_channels: int, kernel_size: int, groups: int)
 
 
 class _ChannelNorm(nn.Module):
-    """Layer normalisation over the channels at every position: (B, D, H, W) -> the same."""
+    """Layer normalization over the channels at every position: (B, D, H, W) -> the same."""
 
     def __init__(self, channels: int):
         super().__init__()

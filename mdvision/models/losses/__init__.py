@@ -1,4 +1,4 @@
-"""Losses that the hosts lack."""
+"""Losses that the upstream libraries lack."""
 
 from .label_smooth import UnnormalizedLabelSmoothLoss
 

@@ -1,4 +1,4 @@
-"""What stands between a backbone and its head, and the hosts lack."""
+"""Necks, between a backbone and its head, that the upstream libraries lack."""
 
 from .global_pool import GlobalPool
 from .mlp_logits import MLPLogits

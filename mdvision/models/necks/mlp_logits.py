@@ -28,7 +28,7 @@ class MLPLogits(GELUMLP):
         activation_out: False gives plain linear logits, without that GELU and dropout.
         drop_rate: of the dropouts; the authors have 0.1 here whatever the rate of the backbone.
         unused_norm: own the layer norm that the authors never apply, as their checkpoints do.
-        init_cfg: mmengine initialisation.
+        init_cfg: mmengine initialization.
     """
 
     def __init__(

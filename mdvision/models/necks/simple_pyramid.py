@@ -59,7 +59,7 @@ class SimplePyramid(BaseModule):
         scale_factors: powers of two, from the largest map to the smallest.
         num_outs: how many maps; those after the last factor take every second pixel of the one before, as
             in mmdet's ``FPN``. As many as factors by default.
-        init_cfg: mmengine initialisation; PyTorch's default without it.
+        init_cfg: mmengine initialization; PyTorch's default without it.
 
     Attributes:
         roi_levels: how many of the maps regions are pooled from: one per factor.
