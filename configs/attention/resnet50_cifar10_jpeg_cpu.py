@@ -9,7 +9,7 @@ resnet50_cifar10_jpeg.py at a quarter of the width. For an attention: --cfg-opti
 model.backbone.attention="{'type': 'mdvision.SqueezeExcite'}".
 """
 
-_base_ = ['./resnet50_cifar10_jpeg.py', '../_base_/schedules/cpu_5_epochs.py']
+_base_ = ['./resnet50_cifar10_jpeg.py', '../_base_/cpu_5_epochs.py']
 
 model = dict(backbone=dict(base_channels=16))
 train_dataloader = dict(batch_size=50, dataset=dict(holdout=45_000))

@@ -9,7 +9,7 @@ dems_vit_tiny_cifar10_jpeg.py with a quarter of its tokens, without mixup and co
 only a long training profits from.
 """
 
-_base_ = ['./dems_vit_tiny_cifar10_jpeg.py', '../_base_/schedules/cpu_5_epochs.py']
+_base_ = ['./dems_vit_tiny_cifar10_jpeg.py', '../_base_/cpu_5_epochs.py']
 
 model = dict(backbone=dict(patch_size=4, drop_path_rate=0.0), train_cfg=None)
 train_dataloader = dict(batch_size=50, dataset=dict(holdout=45_000, pipeline=[*_base_.crop, *_base_.flip]))

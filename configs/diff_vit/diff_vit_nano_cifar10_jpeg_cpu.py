@@ -8,7 +8,7 @@ Reproduces: no published number.
 The network of diff_vit_nano_cifar10_jpeg.py at its full size, the images shuffled.
 """
 
-_base_ = ['./diff_vit_nano_cifar10_jpeg.py', '../_base_/schedules/cpu_5_epochs.py']
+_base_ = ['./diff_vit_nano_cifar10_jpeg.py', '../_base_/cpu_5_epochs.py']
 
 train_dataloader = dict(batch_size=50, sampler=dict(shuffle=True), dataset=dict(holdout=45_000))
 

@@ -9,7 +9,7 @@ The blocks, data set and optimiser of emanet50_cifar10_jpeg.py; one block per st
 width.
 """
 
-_base_ = ['./emanet50_cifar10_jpeg.py', '../_base_/schedules/cpu_5_epochs.py']
+_base_ = ['./emanet50_cifar10_jpeg.py', '../_base_/cpu_5_epochs.py']
 
 model = dict(
     backbone=dict(

@@ -6,7 +6,7 @@ Source: ours, lma_resnet18_cifar10_jpeg.py made small.
 Reproduces: no published number.
 """
 
-_base_ = ['./lma_resnet18_cifar10_jpeg.py', '../_base_/schedules/cpu_5_epochs.py']
+_base_ = ['./lma_resnet18_cifar10_jpeg.py', '../_base_/cpu_5_epochs.py']
 
 model = dict(backbone=dict(base_channels=32))
 train_dataloader = dict(batch_size=50, dataset=dict(holdout=45_000))

@@ -8,7 +8,7 @@ Reproduces: no published number.
 The network of mdnet_cifar10_jpeg.py at its full size; one pass over the images per epoch.
 """
 
-_base_ = ['./mdnet_cifar10_jpeg.py', '../_base_/schedules/cpu_5_epochs.py']
+_base_ = ['./mdnet_cifar10_jpeg.py', '../_base_/cpu_5_epochs.py']
 
 train_dataloader = dict(batch_size=50, dataset=dict(times=1, dataset=dict(holdout=45_000)))
 

@@ -192,7 +192,7 @@ def test_another_plan_is_refused_until_redo(fake, capsys):
     assert len(fake.calls()) == 2 * len(calls)
     assert len(list(folder.glob('earlier_*/lr_0.1/seed_0/results.json'))) == 1
     fake.config.write_text(fake.config.read_text().replace('momentum=0.9', 'momentum=0.8'))
-    with pytest.raises(UserError, match='another config_sha256:'):
+    with pytest.raises(UserError, match='a different config_sha256:'):
         fake('w', '--cfg-options', 'train_dataloader.batch_size=2')
     (folder / 'plan.json').unlink()
     with pytest.raises(UserError, match='no plan'):

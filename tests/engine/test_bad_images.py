@@ -94,7 +94,7 @@ def test_another_image_takes_the_place_of_a_bad_one(tmp_path, monkeypatch, way, 
     (bad,) = runner.bad_images
     assert bad['path'] == str(tmp_path / 'train/0.png')
     assert reason in bad['path'] + ' ' + bad['reason']
-    _write_results(runner, tmp_path / 'results.json', {}, 1.0, 'train')
+    _write_results(runner, tmp_path / 'results.json', {}, 1.0)
     assert json.loads((tmp_path / 'results.json').read_text())['bad_images'] == runner.bad_images
 
 

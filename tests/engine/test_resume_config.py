@@ -403,7 +403,7 @@ def test_the_advice_at_the_end_of_a_run_is_true(tmp_path, said):
 def test_the_advice_names_what_ends_with_the_run(schedule, also):
     cfg = Config(dict(train_cfg=dict(max_epochs=4), param_scheduler=schedule))
     said = nothing_left(dict(epoch=4, iter=16), 'epoch_4.pth', cfg)
-    assert f'To train longer raise train_cfg.max_epochs{also}: the rates' in said
+    assert f'To train longer, raise train_cfg.max_epochs{also}: the learning rates' in said
 
 
 def test_the_end_of_a_run_that_counts_iterations(tmp_path, said):

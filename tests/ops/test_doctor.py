@@ -131,7 +131,7 @@ def test_an_absent_mmcv_is_one_problem(monkeypatch, report):
 
 def test_two_versions_of_opencv_are_a_warning_with_the_fix(monkeypatch, report):
     versions = {'opencv-python': '4.12.0.88', 'opencv-python-headless': '4.11.0.86'}
-    monkeypatch.setattr(doctor, '_distribution_version', versions.get)
+    monkeypatch.setattr(doctor, 'package_version', versions.get)
     status, lines = report()
     assert line_of(lines, 'opencv-python-headless').split()[1] == '4.11.0.86'
     (warning,) = [line for line in lines if line.startswith('WARNING')]
@@ -140,7 +140,7 @@ def test_two_versions_of_opencv_are_a_warning_with_the_fix(monkeypatch, report):
 
 
 def test_one_opencv_is_enough(monkeypatch, report):
-    monkeypatch.setattr(doctor, '_distribution_version', {'opencv-python-headless': '4.12.0.88'}.get)
+    monkeypatch.setattr(doctor, 'package_version', {'opencv-python-headless': '4.12.0.88'}.get)
     status, lines = report()
     assert 'not installed' in line_of(lines, 'opencv-python')
     assert not [line for line in lines if line.startswith('WARNING')]
