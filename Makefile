@@ -1,4 +1,5 @@
 # make demo          train and evaluate a small detector and plot the results; needs no data
+# make quick         units, configs and the layout, in a minute
 # make test          the whole test suite
 # make test-fuzz     hundreds of damaged files
 # make test-faults   hundreds of damaged files, dozens of runs killed and resumed
@@ -12,8 +13,14 @@ BIN := $(VENV)/bin
 INPUTS := requirements/lock.txt setup.py mdvision/version.py
 DEMO := configs/emanet/faster_rcnn_minivoc.py
 SEED ?= 0
+# Tests without trainings, processes and large models.
+QUICK := tests/test_structure.py tests/test_findings.py tests/test_cpu.py tests/test_config_files.py \
+    tests/config/test_overrides.py tests/config/test_switches.py tests/config/test_fill.py \
+    tests/evaluation/test_voc_ap.py tests/evaluation/test_confusion.py tests/datasets/test_voc_annotation.py \
+    tests/models/test_attention.py tests/models/test_mdnet.py tests/models/test_label_smooth.py \
+    tests/compare/test_compare_statistics.py tests/checkpoints/test_checkpoint.py tests/records
 
-.PHONY: demo test test-fuzz test-faults fault-table lint setup clean
+.PHONY: demo quick test test-fuzz test-faults fault-table lint setup clean
 
 setup: $(VENV)/.complete
 
@@ -31,6 +38,9 @@ demo: setup
 	$(BIN)/python tools/train.py $(DEMO) --seed $(SEED)
 
 # One process per core, one thread per process: oversubscribing the cores is much slower.
+quick: setup
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q $(QUICK)
+
 test: setup
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
