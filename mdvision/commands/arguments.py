@@ -3,26 +3,34 @@
 import argparse
 import itertools
 
-__all__ = ['add_common_arguments', 'add_training_arguments', 'argument_parser', 'at_least', 'keep_config']
+__all__ = [
+    'add_common_arguments',
+    'add_overrides',
+    'add_training_arguments',
+    'argument_parser',
+    'at_least',
+    'keep_config',
+]
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
-    """A parser whose help shows ``description``, the docstring of the command, as it is written."""
-    return argparse.ArgumentParser(
+    """A parser with ``--debug``, whose help shows the docstring of the command as it is written."""
+    parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
+    return parser
+
+
+def add_overrides(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """``--cfg-options``, the same in every command but for what it overrides."""
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help=meaning)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """What train, test and check have in common."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/CONFIG)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='override keys of the config, for example train_dataloader.batch_size=4',
-    )
+    add_overrides(parser, 'override keys of the config, for example train_dataloader.batch_size=4')
     parser.add_argument(
         '--device', default='auto', help="'auto' (the GPU if there is one), 'cpu', 'cuda' or 'cuda:1'"
     )
@@ -38,7 +46,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--allow-partial', action='store_true', help='accept a checkpoint that matches only in part'
     )
-    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
     # torch.distributed.launch passes this one; torchrun sets LOCAL_RANK.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 

@@ -32,7 +32,7 @@ from mdvision.config.switches import use_amp
 from mdvision.cpu import available_cores, plan_cpu
 from mdvision.errors import UserError
 
-from .arguments import argument_parser, at_least, keep_config
+from .arguments import add_overrides, argument_parser, at_least, keep_config
 from .faults import run
 
 __all__ = ['compare', 'main', 'parse_args']
@@ -69,9 +69,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--redo', action='store_true', help='set aside runs with other settings and train again'
     )
     parser.add_argument('--no-speed', action='store_true', help='do not measure speed at the end')
-    parser.add_argument(
-        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override keys of all configs'
-    )
+    add_overrides(parser, 'override keys of all configs')
     parser.add_argument(
         '--amp', nargs='?', const='fp16', choices=['fp16', 'bf16'], help='train in mixed precision'
     )
@@ -84,7 +82,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--workers', type=at_least(0), help='data workers per run (default: from the number of cores)'
     )
-    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
     args = parser.parse_args(keep_config(sys.argv[1:] if argv is None else argv, amp='fp16'))
     args.trainer = [sys.executable, str(_TRAINER)]
     return args

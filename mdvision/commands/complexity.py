@@ -15,7 +15,7 @@ from mdvision.errors import UserError
 from mdvision.models.named import find_model
 from mdvision.models.named_table import NAMED
 
-from .arguments import argument_parser
+from .arguments import add_overrides, argument_parser
 from .faults import run
 
 __all__ = ['complexity', 'main', 'parse_args']
@@ -26,15 +26,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argument_parser(__doc__)
     parser.add_argument('model', help='name of a model (mdvision.list_models()) or config file')
     parser.add_argument('--size', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='image size in pixels')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='override keys of the config or, for a model name, arguments of its backbone',
-    )
+    add_overrides(parser, 'override keys of the config or, for a model name, arguments of its backbone')
     parser.add_argument('--json', action='store_true', help='print exact numbers as JSON')
-    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
     args = parser.parse_args(argv)
     if args.size and min(args.size) < 1:
         parser.error(f'--size: expected two positive numbers of pixels, got {args.size[0]} {args.size[1]}')

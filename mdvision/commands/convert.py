@@ -20,7 +20,7 @@ from mdvision.errors import UserError
 from mdvision.models.named import create_backbone, create_model
 from mdvision.version import __version__
 
-from .arguments import argument_parser
+from .arguments import add_overrides, argument_parser
 from .faults import run
 
 __all__ = ['convert', 'convert_checkpoint', 'main', 'parse_args']
@@ -39,17 +39,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--source', default='authors', choices=['authors', 'torchvision'], help='format of the checkpoint'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='arguments of the backbone that differ from the named model, such as width_mult=0.5',
+    add_overrides(
+        parser, 'arguments of the backbone that differ from the named model, such as width_mult=0.5'
     )
     parser.add_argument(
         '--allow-partial', action='store_true', help='accept a checkpoint that matches only in part'
     )
-    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
     return parser.parse_args(argv)
 
 

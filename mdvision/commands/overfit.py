@@ -18,7 +18,7 @@ from mdvision.config.prepare import prepare
 from mdvision.errors import UserError
 from mdvision.provenance import hardware_name, package_versions
 
-from .arguments import argument_parser, at_least
+from .arguments import add_overrides, argument_parser, at_least
 from .faults import run
 
 __all__ = ['main', 'overfit_each', 'parse_args']
@@ -37,12 +37,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--seed', type=int, default=0, help='seed of weights, sampling and images (default: 0)'
     )
     parser.add_argument('--csv', metavar='FILE', help='append the results to this table')
-    parser.add_argument(
-        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override keys of all configs'
-    )
+    add_overrides(parser, 'override keys of all configs')
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda' or 'cuda:1'")
     parser.add_argument('--threads', type=at_least(1), help='CPU threads (default: chosen by torch)')
-    parser.add_argument('--debug', action='store_true', help='show the full traceback of an error')
     return parser.parse_args(argv)
 
 
