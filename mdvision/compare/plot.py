@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mdvision.visualization.palette import COLORS
+from mdvision.visualization.palette import BETTER, COLORS, FAINT, INK, PAPER, RULE, UNDECIDED, WORSE
 
 from .statistics import INTERVAL, SAME
 from .table import Comparison, Row
@@ -17,8 +17,8 @@ from .table import Comparison, Row
 __all__ = ['draw_comparison']
 
 DPI = 150
-# Verdicts differ in color (Okabe and Ito) and in shape.
-VERDICTS = {'better': ('#0072B2', '^'), 'worse': ('#D55E00', 'v'), SAME: ('#777777', 'o')}
+# Verdicts differ in color and in shape.
+VERDICTS = {'better': (BETTER, '^'), 'worse': (WORSE, 'v'), SAME: (UNDECIDED, 'o')}
 
 
 def draw_comparison(comparison: Comparison, out_png: Path) -> Path:
@@ -40,7 +40,7 @@ def draw_comparison(comparison: Comparison, out_png: Path) -> Path:
     right.set_xlabel('difference to the first, paired by seed')
     left.set_yticks(range(len(rows)), names)
     left.set_ylim(len(rows) - 0.5, -0.5)
-    right.axvline(0, color='#444444', linewidth=1, zorder=1)
+    right.axvline(0, color=FAINT, linewidth=1, zorder=1)
     low, high = right.get_xlim()
     reach = max(abs(low), abs(high), 1e-9)
     right.set_xlim(-1.3 * reach, 1.3 * reach)  # room for the words above the markers
@@ -48,13 +48,13 @@ def draw_comparison(comparison: Comparison, out_png: Path) -> Path:
         _label_difference(right, index, row, comparison, 0.6 * right.get_xlim()[1])
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.grid(True, axis='x', color='#e6e6e6', linewidth=0.8)
+        axes.grid(True, axis='x', color=RULE, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.tick_params(axis='y', length=0)
         for side in ('top', 'right', 'left'):
             axes.spines[side].set_visible(False)
         for boundary in range(1, len(rows)):
-            axes.axhline(boundary - 0.5, color='#eeeeee', linewidth=0.8, zorder=0)
+            axes.axhline(boundary - 0.5, color=RULE, linewidth=0.8, zorder=0)
     _explain(figure, comparison)
     figure.savefig(out_png, metadata={'Software': None})
     return Path(out_png)
@@ -81,7 +81,7 @@ def _spread(count: int, width: float) -> np.ndarray:
 
 
 def _draw_values(axes: Axes, index: int, row: Row) -> None:
-    color = '#222222' if index == 0 else COLORS[0]
+    color = INK if index == 0 else COLORS[0]
     offsets = 0.24 + _spread(len(row.values), 0.1)
     axes.scatter(row.values, index + offsets, s=22, color=color, alpha=0.55, linewidths=0, zorder=3)
     _draw_mean(axes, index - 0.08, row.summary.mean, row.summary.interval, color, 'D')
@@ -90,7 +90,7 @@ def _draw_values(axes: Axes, index: int, row: Row) -> None:
 def _draw_difference(axes: Axes, index: int, row: Row, comparison: Comparison) -> None:
     if row.difference is None:
         axes.annotate('reference', (0, index), xytext=(6, 0), textcoords='offset points', va='center',
-                      color='#666666', fontsize=9)  # fmt: skip
+                      color=FAINT, fontsize=9)  # fmt: skip
         return
     color, marker = VERDICTS[row.difference.verdict]
     pairs = np.subtract(row.values, comparison.rows[0].values)
@@ -104,7 +104,7 @@ def _label_difference(axes: Axes, index: int, row: Row, comparison: Comparison, 
         return
     text = f'{comparison.number(row.difference.mean, sign=True)}  {row.difference.verdict}'
     position = (max(-reach, min(reach, row.difference.mean)), index - 0.08)
-    behind = dict(boxstyle='square,pad=0.15', facecolor='white', edgecolor='none')
+    behind = dict(boxstyle='square,pad=0.15', facecolor=PAPER, edgecolor='none')
     axes.annotate(text, position, xytext=(0, 8), textcoords='offset points', ha='center', va='bottom',
                   color=VERDICTS[row.difference.verdict][0], fontsize=8.5, zorder=4, bbox=behind)  # fmt: skip
 
@@ -113,7 +113,7 @@ def _draw_mean(axes: Axes, y: float, mean: float, interval: tuple | None, color:
     if interval is not None:
         axes.plot(interval, (y, y), color=color, linewidth=2, solid_capstyle='butt', zorder=2)
         axes.plot(interval, (y, y), color=color, marker='|', ms=9, mew=1.6, linestyle='none', zorder=2)
-    axes.plot(mean, y, color=color, marker=marker, ms=8, mec='white', mew=0.9, zorder=5)
+    axes.plot(mean, y, color=color, marker=marker, ms=8, mec=PAPER, mew=0.9, zorder=5)
 
 
 def _explain(figure: Figure, comparison: Comparison) -> None:
@@ -121,4 +121,4 @@ def _explain(figure: Figure, comparison: Comparison) -> None:
     text = f'large: mean of {count} seeds with its {INTERVAL}; small: each seed'
     if count == 1:
         text = 'one seed: no interval'
-    figure.suptitle(text, fontsize=9, color='#444444', x=0.995, ha='right')
+    figure.suptitle(text, fontsize=9, color=FAINT, x=0.995, ha='right')

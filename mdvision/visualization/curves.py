@@ -13,7 +13,7 @@ from mdvision.evaluation.direction import is_lower_better
 from mdvision.evaluation.headlines import HEADLINES
 
 from .lettering import any_letters, plain
-from .palette import COLORS
+from .palette import COLORS, FAINT, INK, OTHERS, PAPER, RULE
 
 __all__ = ['draw_curves', 'epoch_positions', 'headline_metrics']
 
@@ -70,7 +70,7 @@ def _draw_losses(
     positions = epoch_positions(train_rows)
     total = _series(train_rows, positions, 'loss')
     if total[0]:
-        _plot(axes, total, color='#222222', linewidth=2.4, label='loss')
+        _plot(axes, total, color=INK, linewidth=2.4, label='loss')
     names = dict.fromkeys(key for row in train_rows for key in row if 'loss' in key and key != 'loss')
     parts = {key: _series(train_rows, positions, key) for key in names}
     parts = {key: series for key, series in parts.items() if series[0]}
@@ -83,7 +83,7 @@ def _draw_losses(
     rest = [key for key in parts if key not in colored]
     for index, key in enumerate(rest):
         label = f'{len(rest)} smaller parts' if index == 0 else None
-        _plot(axes, parts[key], color='#cccccc', linewidth=0.8, label=label)
+        _plot(axes, parts[key], color=OTHERS, linewidth=0.8, label=label)
 
     val_losses = list(
         dict.fromkeys(k for row in val_rows for k in row if k.startswith('val') and 'loss' in k)
@@ -94,7 +94,7 @@ def _draw_losses(
         series = _series(val_rows, val_positions, key)
         _plot(axes, series, color=colors[key.removeprefix('val/')], linewidth=1.6, label=None, dashed=True)
     if known:
-        axes.plot([], [], color='#666666', linewidth=1.6, linestyle=DASHES, label='dashed: validation')
+        axes.plot([], [], color=FAINT, linewidth=1.6, linestyle=DASHES, label='dashed: validation')
     # Those of the small gray parts are left out: what remains has no counterpart, or is the total.
     others = [key for key in val_losses if key.removeprefix('val/') not in parts]
     for index, key in enumerate(others[:MAX_PARTS]):
@@ -117,11 +117,11 @@ def _draw_validation_loss(axes: Axes, xs: list[float], ys: list[float], unit: st
     if not xs:
         return
     # If the total has no parts, no other line has this color.
-    color = COLORS[1] if alone else '#222222'
+    color = COLORS[1] if alone else INK
     best = min(range(len(ys)), key=ys.__getitem__)
     label = f'val/loss: lowest {ys[best]:.3f} ({unit} {xs[best]:g}), last {ys[-1]:.3f}'
     axes.plot(xs, ys, color=color, linewidth=1.8, linestyle=DASHES, marker='o', ms=3.5, label=label)
-    axes.plot(xs[best], ys[best], color=color, marker='*', ms=13, mec='white', mew=0.9, zorder=5)
+    axes.plot(xs[best], ys[best], color=color, marker='*', ms=13, mec=PAPER, mew=0.9, zorder=5)
 
 
 def _plot(
@@ -145,7 +145,7 @@ def _draw_metrics(axes: Axes, val_rows: list[dict], positions: list[float], unit
         label = f'{plain(key)}: best {ys[best]:.{digits}f} ({unit} {xs[best]:g}), last {ys[-1]:.{digits}f}'
         axes.plot(xs, ys, color=color, linewidth=2, marker='o', ms=3.5, label=label, clip_on=False)
         axes.plot(
-            xs[best], ys[best], color=color, marker='*', ms=13, mec='white', mew=0.9, clip_on=False, zorder=5
+            xs[best], ys[best], color=color, marker='*', ms=13, mec=PAPER, mew=0.9, clip_on=False, zorder=5
         )
         endings.append((ys[-1], f'{ys[-1]:.{digits}f}', color))
         highest = max(highest, *ys)
@@ -176,9 +176,7 @@ def _label_endings(axes: Axes, endings: list[tuple[float, str, str]]) -> None:
 
 
 def _say(axes: Axes, text: str) -> None:
-    axes.text(
-        0.5, 0.5, text, transform=axes.transAxes, ha='center', va='center', color='#666666', fontsize=11
-    )
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha='center', va='center', color=FAINT, fontsize=11)
 
 
 def _finish(axes: Axes, x_label: str, last_x: float, legend_columns: int) -> None:
@@ -186,7 +184,7 @@ def _finish(axes: Axes, x_label: str, last_x: float, legend_columns: int) -> Non
     axes.set_xlim(0, last_x * 1.02)
     if last_x >= 3:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(True, color='#e6e6e6', linewidth=0.8)
+    axes.grid(True, color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
@@ -229,7 +227,7 @@ def draw_curves(train_rows: Sequence[dict], val_rows: Sequence[dict], out_png: P
     val_positions = [float(row['step']) for row in val_rows]
     last_x = max([*epoch_positions(train_rows), *val_positions], default=1.0) or 1.0
 
-    figure = Figure(figsize=FIGURE_INCHES, dpi=DPI, facecolor='white', layout='constrained')
+    figure = Figure(figsize=FIGURE_INCHES, dpi=DPI, facecolor=PAPER, layout='constrained')
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     _draw_losses(left, train_rows, val_rows, val_positions, unit)

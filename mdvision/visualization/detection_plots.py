@@ -19,13 +19,22 @@ from mdvision.errors import UserError
 from mdvision.evaluation.voc_ap import PrecisionRecallCurve, VocResult
 
 from .lettering import any_letters, plain
-from .palette import COLORS
+from .palette import (
+    BEST_COLORS,
+    COLORS,
+    FAINT,
+    INK,
+    OTHERS,
+    PALE,
+    PAPER,
+    RULE,
+    SHARES,
+    WORST_COLORS,
+)
 
 __all__ = ['draw_confusion_matrix', 'draw_pr_curves', 'write_confusion_matrix', 'write_pr_curves']
 
 DPI = 110
-INK, FAINT, RULE = '#222222', '#6b6b6b', '#e2e2e2'
-BEST_COLORS, WORST_COLORS = ('#0072B2', '#009E73', '#56B4E9'), ('#D55E00', '#CC79A7', '#E69F00')
 PR_INCHES = 5.0  # side length of the square of the curves
 MAX_NAME = 22
 # Up to this many rows of a confusion matrix: cell size in inches, font size in points.
@@ -65,7 +74,7 @@ def draw_confusion_matrix(counts: np.ndarray, classes: Sequence[str], out_png: P
     totals = counts.sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
     # A fraction of 4 % gets a fifth of the full color: confusions are rare, and should still be visible.
-    image = axes.imshow(shares, norm=PowerNorm(0.5, vmin=0, vmax=1), cmap='Blues', interpolation='nearest')
+    image = axes.imshow(shares, norm=PowerNorm(0.5, vmin=0, vmax=1), cmap=SHARES, interpolation='nearest')
     _label_classes(axes, [_shortened(name) for name in classes], totals, font, cell)
     _rule(axes, size)
     if size <= WITH_COUNTS:
@@ -111,7 +120,7 @@ def _rule(axes: Axes, size: int) -> None:
     for draw in (axes.axhline, axes.axvline):
         for edge in edges:
             draw(edge, color=RULE, lw=0.5)
-        draw(size - 1.5, color='#9a9a9a', lw=1.2)
+        draw(size - 1.5, color=PALE, lw=1.2)
 
 
 def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray, font: float, with_shares: bool) -> None:
@@ -122,7 +131,7 @@ def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray, font: floa
         text = str(count) if count < 10_000 else f'{count / 1000:.0f}k'
         if with_shares:
             text += f'\n{100 * shares[row, column]:.0f} %'
-        color = 'white' if shares[row, column] > 0.3 else INK
+        color = PAPER if shares[row, column] > 0.3 else INK
         axes.text(column, row, text, ha='center', va='center', fontsize=font - 1, color=color)
 
 
@@ -176,7 +185,7 @@ def _draw_f1_lines(axes: Axes) -> None:
     for f1 in (0.2, 0.4, 0.6, 0.8):
         recall = np.linspace(f1 / (2 - f1), 1, 200)
         axes.plot(recall, f1 * recall / (2 * recall - f1), color=RULE, linewidth=0.9, zorder=0)
-        axes.text(1.015, f1 / (2 - f1), f'F1 {f1:g}', color='#a8a8a8', fontsize=8, va='center')
+        axes.text(1.015, f1 / (2 - f1), f'F1 {f1:g}', color=PALE, fontsize=8, va='center')
 
 
 def _draw_all_classes(axes: Axes, voc: VocResult, classes: Sequence[str]) -> list[Line2D]:
@@ -197,7 +206,7 @@ def _draw_few(axes: Axes, voc: VocResult, classes: Sequence[str]) -> list[Line2D
     others = ranked[each : len(ranked) - each]
     for index in others:
         x, y = _steps(voc.curves[index])
-        axes.plot(x[:-1], y[:-1], color='#b9c6d3', linewidth=0.7, zorder=1)
+        axes.plot(x[:-1], y[:-1], color=OTHERS, linewidth=0.7, zorder=1)
     handles = []
     for chosen, colors in ((best, BEST_COLORS), (worst, WORST_COLORS)):
         for index, color in zip(chosen, colors, strict=False):
@@ -205,7 +214,7 @@ def _draw_few(axes: Axes, voc: VocResult, classes: Sequence[str]) -> list[Line2D
             handles.append(_draw_class(axes, voc, index, classes[index], style))
     if others:
         noun = 'other class' if len(others) == 1 else 'other classes'
-        handles.append(Line2D([], [], color='#b9c6d3', linewidth=0.9, label=f'{len(others)} {noun}'))
+        handles.append(Line2D([], [], color=OTHERS, linewidth=0.9, label=f'{len(others)} {noun}'))
     if len(defined) < len(classes):
         absent = len(classes) - len(defined)
         handles.append(Line2D([], [], linewidth=0, label=f'{absent} without objects'))
@@ -231,7 +240,7 @@ def _draw_curve(axes: Axes, curve: PrecisionRecallCurve, style: dict, label: str
         axes.plot(*_steps(curve), **style, zorder=3)
         axes.plot(
             curve.recall[best], curve.precision[best], 'o', ms=7, color=style['color'],
-            mec='white', mew=1.0, zorder=5, clip_on=False,
+            mec=PAPER, mew=1.0, zorder=5, clip_on=False,
         )  # fmt: skip
         label += f'\nbest F1 {curve.f1[best]:.3f} at score ≥ {_threshold(curve.scores[best])}'
     return Line2D([], [], **style, label=label)
@@ -321,7 +330,7 @@ def _shortened(name: str) -> str:
 
 def _square(side: float) -> tuple[Figure, Axes]:
     """Create axes of an exact size in inches; saving crops the page to what is drawn around them."""
-    figure = Figure(figsize=(side + 2, side + 2), dpi=DPI, facecolor='white')
+    figure = Figure(figsize=(side + 2, side + 2), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     share = side / (side + 2)
     return figure, figure.add_axes(((1 - share) / 2, (1 - share) / 2, share, share))

@@ -14,28 +14,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mdvision.errors import UserError
 
+from .palette import BLACK, CLASS_COLORS, FAINT, INK, PAPER
+
 __all__ = ['class_color', 'draw_prediction_sheet', 'panel_size']
 
-# The first seven are Okabe and Ito's, which color-blind readers can tell apart. No larger set has this
-# property: the rest differs in lightness, and the class is written on every box.
-# fmt: off
-PALETTE = (
-    '#E69F00', '#56B4E9', '#009E73', '#F0E442', '#0072B2', '#D55E00', '#CC79A7',
-    '#999933', '#882255', '#44AA99', '#332288', '#DDCC77', '#AA4499', '#88CCEE',
-    '#117733', '#EE8866', '#BBBBBB', '#6699CC', '#AA4466', '#E4E4E4',
-)
-# fmt: on
 PANEL_WIDTH = 340  # pixels; a panel is never higher than wide
 GAP = 8  # between the panels of a sample
 MARGIN = 22  # around the sheet and between samples
 CAPTION = 22  # a line of text above a panel
 FONT_SIZE = 12
-INK, FAINT, PAPER = '#222222', '#6b6b6b', '#ffffff'
 
 
 def class_color(label: int) -> tuple[int, int, int]:
     """Return the RGB color of a class: the same on every sheet, repeating from the 21st class on."""
-    value = PALETTE[label % len(PALETTE)]
+    value = CLASS_COLORS[label % len(CLASS_COLORS)]
     return tuple(int(value[i : i + 2], 16) for i in (1, 3, 5))
 
 
@@ -68,7 +60,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, box: np.ndarray, color: tuple, dashed: 
         bars += [(x1, a, x1 + 1, b), (x2 - 1, a, x2, b)]
     bars = [(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in bars]
     for a, b, c, d in bars:
-        draw.rectangle((a - 1, b - 1, c + 1, d + 1), fill=(0, 0, 0))
+        draw.rectangle((a - 1, b - 1, c + 1, d + 1), fill=BLACK)
     for bar in bars:
         draw.rectangle(bar, fill=color)
 
@@ -111,7 +103,7 @@ def _overlap(one: tuple, other: tuple) -> bool:
 
 def _text_color(background: tuple[int, int, int]) -> str:
     red, green, blue = background
-    return '#000000' if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else '#ffffff'
+    return BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else PAPER
 
 
 def _draw_panel(
@@ -196,7 +188,7 @@ def _draw_legend(present: list[int], classes: Sequence[str], note: str, width: i
     legend = Image.new('RGB', (width, y + line_height), PAPER)
     draw = ImageDraw.Draw(legend)
     for label, (left, top) in zip(present, positions, strict=True):
-        draw.rectangle((left, top + 5, left + 15, top + 19), fill=class_color(label), outline='#000000')
+        draw.rectangle((left, top + 5, left + 15, top + 19), fill=class_color(label), outline=BLACK)
         draw.text((left + 22, top + 12), classes[label], fill=INK, font=font, anchor='lm')
     draw.text((note_x, y + 12), note, fill=FAINT, font=font, anchor='lm')
     return legend

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from mdvision.errors import UserError
 from mdvision.visualization.curves import draw_curves, epoch_positions, headline_metrics
+from mdvision.visualization.palette import OTHERS
 from mdvision.work_dir.scalars import read_scalars
 
 
@@ -251,7 +252,7 @@ def test_more_parts_than_colours_are_grey_under_one_name(monkeypatch, tmp_path):
     rows = [train_row(10, 1, **parts), train_row(20, 1, **parts)]
     left, _ = drawn(monkeypatch, tmp_path, write_log(tmp_path / 'scalars.json', rows))
     assert list(lines_of(left)) == ['loss', *(f'loss_{i:02d}' for i in range(8)), '4 smaller parts']
-    assert sum(line.get_color() == '#cccccc' for line in left.get_lines()) == 4
+    assert sum(line.get_color() == OTHERS for line in left.get_lines()) == 4
 
 
 @pytest.mark.fault('D35')
