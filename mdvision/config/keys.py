@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mdvision.console import import_upstream
-from mdvision.errors import did_you_mean
+from mdvision.errors import MISSPELLED_EXTRA_KEY, MISSPELLED_KEY, did_you_mean
 from mdvision.findings import Finding
 
 __all__ = ['TOP_LEVEL_KEYS', 'accepted_keys', 'find_unknown_keys', 'find_unknown_types', 'unregistered_hint']
@@ -86,9 +86,6 @@ _REGISTRIES = {
     'test_evaluator.*': 'METRICS',
     'visualizer': 'VISUALIZERS',
 }
-# A key this close to a known one counts as a misspelling of it, both for a class without ``**kwargs`` and for
-# one that may pass further arguments on. No valid key in the stock configs is this close to another.
-_NEAR, _VERY_NEAR = 0.81, 0.87
 
 
 def accepted_keys(node: dict, walked: list[str], scope: str) -> set[str]:
@@ -123,11 +120,11 @@ def find_unknown_keys(cfg: Config) -> list[Finding]:
         known = accepted_keys(node, walked, own_scope)
         of_bases = set().union(*(_arguments(cls, whole=True) for cls in classes))
         closed = where in _WITHOUT_CLASS and 'type' not in node and not _read_by_constructor(cfg, where)
-        cutoff = _VERY_NEAR if any(map(_takes_more, classes)) else _NEAR
+        cutoff = MISSPELLED_EXTRA_KEY if any(map(_takes_more, classes)) else MISSPELLED_KEY
         for key in node:
             if key in known | of_bases | {'type', '_scope_'} or not isinstance(key, str):
                 continue
-            near = did_you_mean(key, known, cutoff=cutoff)
+            near = did_you_mean(key, known, cutoff)
             if near:
                 what = f'{_name(classes[0])} has' if classes else 'there is'
                 text = f'{what} no {key!r}.{near}'

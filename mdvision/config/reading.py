@@ -11,7 +11,7 @@ import yaml
 from mmengine.config import Config
 
 from mdvision.console import say
-from mdvision.errors import UserError, did_you_mean
+from mdvision.errors import MISSPELLED_SECTION, UserError, did_you_mean
 from mdvision.findings import Finding, report
 from mdvision.text import shortlist
 
@@ -46,8 +46,6 @@ _FORMER_NAMES = {
     f'configs/mdnet/{former}.py': 'configs/mdnet/mobilenet_v2_cifar_faster_rcnn_voc.py'
     for former in ('mobilenet_v2_faster_rcnn_voc', 'cifar_mobilenet_v2_faster_rcnn_voc')
 }
-# How close a name must be to a section's to count as a misspelling of it; no stock config has such a name.
-_NEAR = 0.75
 # They resemble train_pipeline and test_pipeline, which are names of helper variables.
 _NAMED_LIKE_OTHERS = {'tta_model', 'tta_pipeline'}
 
@@ -219,7 +217,8 @@ def find_unread_names(files: list[ConfigFile]) -> list[Finding]:
             if name in read or name.startswith('__'):
                 continue
             where = f'{_shown(file.path)}:{line}' if line else _shown(file.path)
-            near = did_you_mean(name, TOP_LEVEL_KEYS - _NAMED_LIKE_OTHERS | {'_base_'}, cutoff=_NEAR)
+            sections = TOP_LEVEL_KEYS - _NAMED_LIKE_OTHERS | {'_base_'}
+            near = did_you_mean(name, sections, MISSPELLED_SECTION)
             if near:
                 findings.append(Finding('error', where, f'nothing reads {name!r}.{near}', 'correct the name'))
             elif file is files[-1]:

@@ -6,7 +6,7 @@ from numbers import Real
 
 from mmengine.config import Config
 
-from mdvision.errors import did_you_mean
+from mdvision.errors import MISSPELLED_HOOK, did_you_mean
 from mdvision.findings import Finding
 
 __all__ = ['check_values', 'find_idle_workers', 'find_missing_sections']
@@ -152,7 +152,7 @@ def _wrong_hooks(cfg: Config) -> Iterator[Finding]:
         if hook is None or _is_plain(hook):
             text = f'expected a dict with the type of a hook, got {hook!r}'
             yield Finding('error', where, text, f"remove it, or write {name}=dict(type='...Hook')")
-        elif name not in _OWN_HOOKS and (near := did_you_mean(name, _OWN_HOOKS, cutoff=0.8)):
+        elif name not in _OWN_HOOKS and (near := did_you_mean(name, _OWN_HOOKS, MISSPELLED_HOOK)):
             yield Finding('error', where, f'mmengine has no hook named {name!r}.{near}', 'correct the name')
         elif isinstance(hook, dict) and 'type' not in hook:
             yield Finding('error', where, f'this hook has no type: {_short(hook)}', "add type='...Hook'")
