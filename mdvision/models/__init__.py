@@ -1,78 +1,27 @@
-"""Models: torch, mmengine and mmcv only, neither MMPretrain nor MMDetection."""
+"""Models: torch, mmengine and mmcv only, neither MMPretrain nor MMDetection.
 
-from .attention import (
-    CBAM,
-    EfficientChannelAttention,
-    FrequencyChannelAttention,
-    LightweightMixedDomainAttention,
-    MultiScaleAttention,
-    PyramidSplitAttention,
-    ShuffleAttention,
-    SqueezeExcite,
-)
-from .backbones import (
-    AttentionMobileNetV2,
-    AttentionResNet,
-    Backbone,
-    CIFARMobileNet,
-    CIFARMobileNetV2,
-    DEMSViT,
-    DEMSViTPyramid,
-    DiffViT,
-    EMANet,
-    MDMobileNet,
-    MDMobileNetV2,
-    MDNet,
-)
+What the ``__init__`` of ``attention``, ``backbones``, ``heads``, ``losses`` and ``necks`` lists in its
+``__all__`` is here, and in ``mdvision``, by itself. ``layers`` are parts, of which few are of use outside.
+"""
+
+from . import attention, backbones, heads, losses, named, necks
+from .attention import *
+from .backbones import *
 from .classifier import Classifier
-from .heads import BoxLinearWithBackground, MaxPoolRoIExtractor, StageHead
+from .heads import *
 from .layers import MDNetBlock, SoftBAN
-from .losses import UnnormalizedLabelSmoothLoss
-from .named import (
-    backbone_config,
-    classifier_config,
-    create_backbone,
-    create_model,
-    find_model,
-    list_models,
-)
-from .necks import GlobalPool, MLPLogits, SimplePyramid
+from .losses import *
+from .named import *
+from .necks import *
 
 __all__ = [
-    'CBAM',
-    'AttentionMobileNetV2',
-    'AttentionResNet',
-    'Backbone',
-    'BoxLinearWithBackground',
-    'CIFARMobileNet',
-    'CIFARMobileNetV2',
     'Classifier',
-    'DEMSViT',
-    'DEMSViTPyramid',
-    'DiffViT',
-    'EMANet',
-    'EfficientChannelAttention',
-    'FrequencyChannelAttention',
-    'GlobalPool',
-    'LightweightMixedDomainAttention',
-    'MDMobileNet',
-    'MDMobileNetV2',
-    'MDNet',
     'MDNetBlock',
-    'MLPLogits',
-    'MaxPoolRoIExtractor',
-    'MultiScaleAttention',
-    'PyramidSplitAttention',
-    'ShuffleAttention',
-    'SimplePyramid',
     'SoftBAN',
-    'SqueezeExcite',
-    'StageHead',
-    'UnnormalizedLabelSmoothLoss',
-    'backbone_config',
-    'classifier_config',
-    'create_backbone',
-    'create_model',
-    'find_model',
-    'list_models',
+    *attention.__all__,
+    *backbones.__all__,
+    *heads.__all__,
+    *losses.__all__,
+    *named.__all__,
+    *necks.__all__,
 ]

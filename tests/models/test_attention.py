@@ -17,8 +17,8 @@ from mdvision.models.attention import (
     PyramidSplitAttention,
     ShuffleAttention,
     SqueezeExcite,
-    dct_filters,
 )
+from mdvision.models.attention.frequency_channel import dct_filters
 from mdvision.registry import MODELS
 
 # Arguments that suit 32 channels and more.

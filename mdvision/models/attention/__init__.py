@@ -2,7 +2,7 @@
 
 from .cbam import CBAM
 from .efficient_channel import EfficientChannelAttention
-from .frequency_channel import FrequencyChannelAttention, dct_filters
+from .frequency_channel import FrequencyChannelAttention
 from .lightweight_mixed_domain import LightweightMixedDomainAttention
 from .multi_scale import MultiScaleAttention
 from .pyramid_split import PyramidSplitAttention
@@ -18,5 +18,4 @@ __all__ = [
     'PyramidSplitAttention',
     'ShuffleAttention',
     'SqueezeExcite',
-    'dct_filters',
 ]
