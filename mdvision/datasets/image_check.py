@@ -309,13 +309,13 @@ def settle_size(
         if turns:
             raise SizeError(
                 'turned',
-                f'EXIF orientation {facts.orientation}: {says}, the stored size, but the loader turns the '
-                f'picture to {seen[0]}x{seen[1]} and the boxes stay',
+                f'EXIF orientation {facts.orientation}: {says}, the stored size, but the loader rotates the '
+                f'image to {seen[0]}x{seen[1]} and leaves the boxes as they are',
             )
         raise SizeError(
             'unturned',
-            f'EXIF orientation {facts.orientation}: {says}, the size after turning, but this loader leaves '
-            f'the picture at {seen[0]}x{seen[1]}',
+            f'EXIF orientation {facts.orientation}: {says}, the size after rotation, but this loader leaves '
+            f'the image at {seen[0]}x{seen[1]}',
         )
     exchanged = stated == seen[::-1]
 

@@ -41,7 +41,7 @@ class DetectionValLoop(ValLoop):
 
     mmdet divides a loss by what it finds in a batch, such as the number of positive anchors, so the loss
     depends slightly on the batch size. If the images do not divide evenly among the processes, the few that
-    are given out twice count twice.
+    are repeated count twice.
 
     Args:
         runner: as for mmengine's loop, like the next three.
@@ -137,7 +137,7 @@ def _check_model(model: nn.Module) -> None:
     if not isinstance(model, BaseDetector):
         raise UserError(
             f"DetectionValLoop computes the loss of mmdet's detectors; the model is {type(model).__name__}. "
-            "Take val_cfg = dict(type='ValLoop')."
+            "Use val_cfg = dict(type='ValLoop')."
         )
 
 
@@ -153,14 +153,14 @@ def _check_pipeline(dataset: Dataset) -> None:
         return
     if 'LoadAnnotations' not in steps:
         raise UserError(
-            'The validation loss needs the true boxes, but the pipeline of val_dataloader loads none: '
+            'The validation loss needs ground-truth boxes, but the pipeline of val_dataloader loads none: '
             f"{', '.join(steps)}. Put dict(type='LoadAnnotations', with_bbox=True) after Resize, "
             f'{_SWITCH_OFF}.'
         )
     late = [name for name in steps[steps.index('LoadAnnotations') :] if 'Resize' in name]
     if late:
         raise UserError(
-            f'The pipeline of val_dataloader has {late[0]} after LoadAnnotations, so the true boxes are '
+            f'The pipeline of val_dataloader has {late[0]} after LoadAnnotations, so ground-truth boxes are '
             'resized, while predictions are in pixels of the original image: metrics and validation loss '
             f'would be wrong. Put LoadAnnotations after {late[0]}.'
         )
@@ -184,8 +184,8 @@ def _to_input_scale(sample: BaseDataElement) -> BaseDataElement:
         instances = getattr(sample, kind).clone()
         if 'masks' in instances:
             raise UserError(
-                'The validation loss knows boxes only, and the pipeline of val_dataloader loads masks too. '
-                f'Take them out, {_SWITCH_OFF}.'
+                'The validation loss supports boxes only, but the pipeline of val_dataloader also loads '
+                f'masks. Remove them, {_SWITCH_OFF}.'
             )
         if 'bboxes' in instances:
             instances.bboxes = instances.bboxes * instances.bboxes.new_tensor([*scale, *scale])

@@ -128,8 +128,9 @@ class PlacingSampler(Sampler):
         else:
             raise UserError(
                 f'The checkpoint was saved in the middle of an epoch by {trained[-1][2]} processes, this run '
-                f'has {self._processes}, and with a {type(batch_sampler).__name__} what is left of the epoch '
-                'depends on that. Resume with as many processes, or from a checkpoint of the end of an epoch.'
+                f'has {self._processes}, and with a {type(batch_sampler).__name__} the rest of the epoch '
+                'depends on that. Resume with as many processes, or from a checkpoint saved at the end of an '
+                'epoch.'
             )
         left, self._trained = len(batch_sampler), 0
         return whole - left

@@ -46,7 +46,7 @@ class PatientRunner(Runner):
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
         expect(self, '_work_dir', '_log_dir')
-        # The log, which needs a file at once, has been built. From here on, the folders are the real ones.
+        # The log, which needs a file right away, has been built. From here on, the folders are the real ones.
         self._work_dir = self._real_work_dir
         self._log_dir = str(Path(self._work_dir) / self.timestamp)
         built = super().build_visualizer(visualizer)

@@ -216,7 +216,7 @@ class Runner(PatientRunner):
         before = meta.get('images_per_update', batch)
         if before != batch:
             say(
-                f'note: {filename} was trained with {before} images an update, this run has {batch}; the '
+                f'note: {filename} was trained with {before} images per update, this run has {batch}; the '
                 f'learning rate is {"" if (self.auto_scale_lr or {}).get("enable") else "not "}scaled to it'
             )
         if isinstance(self.train_dataloader, FetchingLoader):
@@ -268,7 +268,7 @@ class Runner(PatientRunner):
         """Refuse to resume an averaged run without averaging: it would continue from the averaged weights."""
         averaging = any(isinstance(hook, EMAHook) for hook in self.hooks)
         if self.resuming and 'ema_state_dict' in checkpoint and not averaging:
-            raise UserError(f'{filename} is of a run that averages its weights: resume it with --ema too.')
+            raise UserError(f'{filename} is from a run that averages its weights: resume it with --ema too.')
 
     def _check_classes(self, checkpoint: dict, filename: str) -> None:
         """Check that the checkpoint has the class names of the data, in the same order."""

@@ -49,7 +49,7 @@ class _Resumable:
         trained = self.position['trained'] = [list(part) for part in self.position['trained']]
         if trained and not isinstance(self.dataloader, FetchingLoader):
             raise UserError(
-                f'{name} was saved in the middle of an epoch, which only goes on where train_dataloader is a '
+                f'{name} was saved in the middle of an epoch. To resume there, train_dataloader must be a '
                 'config with a sampler.'
             )
 

@@ -22,16 +22,16 @@ class _LinearHead(nn.Module):
 
 
 class Classifier(BaseModule):
-    """``model(images)`` gives logits.
+    """A classifier: ``model(images)`` returns logits.
 
     Its parameter names are those of MMPretrain's ``ImageClassifier`` of the same parts, so a
     checkpoint of one loads into the other.
 
     Args:
         backbone: a backbone.
-        neck: config of what follows it, or None for a backbone that gives a vector.
+        neck: config of the neck, or None for a backbone that returns a vector.
         head: ``dict(num_classes=..., in_channels=..., init_cfg=...)`` of the linear layer, or None
-            when the neck gives the logits itself.
+            if the neck returns the logits itself.
     """
 
     def __init__(self, backbone: nn.Module, neck: dict | None, head: dict | None):

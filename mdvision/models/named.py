@@ -29,20 +29,20 @@ __all__ = [
 
 
 def list_models(filter: str = '*') -> list[str]:
-    """The names of all models that fit a shell pattern, sorted.
+    """Return the sorted names of all models that match a shell pattern.
 
     Args:
-        filter: for example ``'*_cifar'`` or ``'lma_*'``; a text without ``*`` fits anywhere.
+        filter: for example ``'*_cifar'`` or ``'lma_*'``; a text without ``*`` matches anywhere.
     """
     pattern = filter if any(c in filter for c in '*?[') else f'*{filter}*'
     return sorted(fnmatch.filter(NAMED, pattern))
 
 
 def find_model(name: str) -> NamedModel:
-    """The table row of a name.
+    """Return the table row of a name.
 
     Raises:
-        UserError: for an unknown name, with the nearest ones.
+        UserError: the name is unknown; the message has the closest ones.
     """
     if name not in NAMED:
         raise UserError(
@@ -53,7 +53,7 @@ def find_model(name: str) -> NamedModel:
 
 
 def backbone_config(name: str, **overrides) -> dict:
-    """The same feature extractor as ``backbone = dict(...)`` of a config of either upstream library.
+    """Return the same feature extractor as ``backbone = dict(...)`` for a config of either upstream library.
 
     Raises:
         UserError: for an unknown name or argument.
@@ -64,7 +64,7 @@ def backbone_config(name: str, **overrides) -> dict:
     for key in overrides:
         if key in named.fixed:
             raise UserError(
-                f'{name}: {key} is part of the name, since other arguments depend on it. Take another name, '
+                f'{name}: {key} is part of the name, since other arguments depend on it. Use another name, '
                 f'such as {", ".join(list_models(re.sub(r"[0-9]*(_cifar)?$", "*", name))[:4])}.'
             )
         if key not in known:
@@ -76,7 +76,7 @@ def backbone_config(name: str, **overrides) -> dict:
 
 
 def create_backbone(name: str, **overrides) -> nn.Module:
-    """The feature extractor of a named model.
+    """Create the feature extractor of a named model.
 
     Args:
         name: one of :func:`list_models`.
@@ -84,7 +84,7 @@ def create_backbone(name: str, **overrides) -> nn.Module:
             that an ``init_cfg`` names are loaded.
 
     Returns:
-        A module with ``out_channels`` and ``out_strides``; its output is a tuple of maps, or of
+        A module with ``out_channels`` and ``out_strides``; its output is a tuple of feature maps, or of
         class tokens for the vision transformers.
 
     Raises:
@@ -99,13 +99,13 @@ def create_backbone(name: str, **overrides) -> nn.Module:
 def create_model(
     name: str, num_classes: int | None = None, neck: dict | None = None, **overrides
 ) -> Classifier:
-    """A named classifier, with fresh weights; ``model(images)`` gives logits.
+    """Create a named classifier with fresh weights; ``model(images)`` returns logits.
 
     Args:
         name: one of :func:`list_models`.
         num_classes: number of logits; by default that of the publication.
-        neck: arguments of what follows the backbone: of ``MLPLogits`` for DiffViT, such as
-            ``dict(activation_out=False)``, of ``GlobalPool`` for networks of maps.
+        neck: arguments of the neck: of ``MLPLogits`` for DiffViT, such as
+            ``dict(activation_out=False)``, of ``GlobalPool`` for backbones with feature maps.
         **overrides: arguments of the backbone's class, such as ``width_mult=0.5``.
 
     Raises:
@@ -118,7 +118,7 @@ def create_model(
 def classifier_config(
     name: str, num_classes: int | None = None, neck: dict | None = None, **overrides
 ) -> dict:
-    """The same classifier as ``model = dict(...)`` of an MMPretrain config.
+    """Return the same classifier as ``model = dict(...)`` for an MMPretrain config.
 
     The parameters have the same names as those of :func:`create_model`.
     """
@@ -135,7 +135,7 @@ def classifier_config(
 def _neck_and_head(
     name: str, backbone: nn.Module, num_classes: int | None, neck: dict | None, overrides: Mapping
 ) -> tuple[dict | None, dict | None]:
-    """What :class:`Classifier` takes beside the backbone."""
+    """Return the arguments of :class:`Classifier` other than the backbone."""
     named = find_model(name)
     if num_classes is None:
         num_classes = named.num_classes
@@ -146,8 +146,8 @@ def _neck_and_head(
         )
     if backbone.out_strides and not named.pooled:
         raise UserError(
-            f'{name}: its classifier takes the class token, and these arguments make the backbone give maps. '
-            'Use mdvision.create_backbone for maps.'
+            f'{name}: its classifier takes the class token, but with these arguments the backbone returns '
+            'feature maps. Use mdvision.create_backbone for these.'
         )
     in_channels = backbone.out_channels[-1]
     if named.mlp:
@@ -175,7 +175,7 @@ def _override_neck(name: str, neck: dict | None, arguments: dict | None) -> dict
 
 
 def _arguments(cls: type) -> set[str]:
-    """The arguments of a class, through ``**kwargs`` to those of its bases."""
+    """Return the arguments of a class, including those that ``**kwargs`` passes to its bases."""
     names = set()
     for base in cls.__mro__:
         if '__init__' not in vars(base):

@@ -15,7 +15,7 @@ class NamedModel:
         image: channels, height and width it was published for.
         key_map: which key map of ``mdvision.converters`` its authors' checkpoints need.
         torchvision_key_map: the one for torchvision's weights of the plain network, if they fit.
-        pooled: whether the backbone gives maps, that are pooled before the linear layer.
+        pooled: whether the backbone returns feature maps, which are pooled before the linear layer.
         drop_rate: dropout before the linear layer.
         mlp: whether ``MLPLogits``, as wide as the MLPs of the blocks, takes the place of the linear layer.
         fixed: arguments of the backbone that others of the row depend on, so they cannot be overridden.
@@ -51,12 +51,12 @@ def _emanets() -> dict[str, NamedModel]:
 
 
 def _eca(depth: int) -> list[dict]:
-    # The authors give the kernels as a list: another one for depth 50 than for the others.
+    # The authors give the kernels as a list, with different values for depth 50.
     kernels = (3, 5, 5, 7) if depth == 50 else (3, 3, 3, 3)
     return [dict(type='EfficientChannelAttention', kernel_size=k) for k in kernels]
 
 
-# The side of the map that the authors pool each stage to, whatever the depth.
+# The side length to which the authors pool the feature map of each stage, whatever the depth.
 _FCA = [dict(type='FrequencyChannelAttention', grid=grid) for grid in (56, 28, 14, 7)]
 
 
@@ -131,7 +131,7 @@ def _dems() -> dict[str, NamedModel]:
     )
     return {
         f'dems_vit_{size}': NamedModel(
-            # The rates are those of the pre-training.
+            # The dropout rates are those of pretraining.
             dict(type='DEMSViT', drop_path_rate=0.15, attn_drop_rate=0.05, **arguments),
             100,
             CIFAR,

@@ -17,10 +17,10 @@ PYRAMID_IMAGE = (128, 128 + 1792)
 
 
 def trace_backbone(cfg: Mapping, image: tuple[int, int]) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """A backbone and its outputs for an image, as :func:`trace` gives them.
+    """Return a backbone and its outputs for an image, like :func:`trace`.
 
     Args:
-        cfg: of the backbone. The image has as many channels as its first convolution takes.
+        cfg: the backbone's config. The image has as many channels as its first convolution takes.
         image: height and width.
     """
     net = build_for_shapes(cfg)
@@ -32,23 +32,23 @@ def trace_backbone(cfg: Mapping, image: tuple[int, int]) -> tuple[nn.Module, tup
 def trace(
     cfg: Mapping, inputs: Tensor | Sequence[Tensor], net: nn.Module | None = None
 ) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """A module and its outputs for inputs of these shapes, whatever their values.
+    """Return a module and its outputs for inputs of these shapes, whatever their values.
 
     Args:
-        cfg: of the module.
+        cfg: the module's config.
         inputs: the argument of its ``forward``, on the meta device.
-        net: the module, where it is built already.
+        net: the module, if it is already built.
 
     Returns:
-        The module, of which only the shapes may be looked at, and its outputs on the meta device.
+        The module, of which only shapes are meaningful, and its outputs on the meta device.
 
     Raises:
-        UserError: it does not take these inputs, or gives something other than one or more tensors.
+        UserError: it does not take these inputs, or returns something other than one or more tensors.
     """
     net = build_for_shapes(cfg) if net is None else net
     try:
         outputs = _forward(net, inputs, 'meta')
-    except RuntimeError:  # it looks at the values of a tensor, or an operator exists for real tensors only
+    except RuntimeError:  # it depends on tensor values, or an operator exists for real tensors only
         net = MODELS.build(copy.deepcopy(cfg))
         try:
             outputs = _forward(net, inputs, 'cpu')
@@ -75,12 +75,12 @@ def _forward(net: nn.Module, inputs: Tensor | Sequence[Tensor], device: str) -> 
 
 
 def channels_of(features: Sequence[Tensor]) -> list[int]:
-    """The channels of each feature map (B, C, H, W), vector (B, C) or sequence of tokens (B, N, C)."""
+    """Return the channels of each feature map (B, C, H, W), vector (B, C) or token sequence (B, N, C)."""
     return [one.shape[1] if one.dim() == 4 else one.shape[-1] for one in features]
 
 
 def strides_of(maps: Sequence[Tensor]) -> list[int] | None:
-    """Image pixels per pixel of each feature map of a :data:`PYRAMID_IMAGE`; None where they are no maps."""
+    """Return the strides of the feature maps of a :data:`PYRAMID_IMAGE`; None for other outputs."""
     if not maps or any(one.dim() != 4 or one.shape[3] <= one.shape[2] for one in maps):
         return None
     height, width = PYRAMID_IMAGE

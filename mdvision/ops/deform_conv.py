@@ -202,11 +202,12 @@ def _version_2(stride: tuple[int, int], padding: tuple[int, int], dilation: tupl
 
 
 def _first_values(larger: Tensor, size: list[int]) -> Tensor:
-    """Return what mmcv reads of a map (N, C, h, w) that is larger than the output, as (N, C, *size).
+    """Return what mmcv reads from a tensor (N, C, h, w) that is larger than the output, as (N, C, *size).
 
-    mmcv's kernels index the values of an image as if the map had the size of the output. They therefore use
-    the first values in memory, which are not the top-left corner of each channel. DyHead, whose published
-    weights were trained this way, passes maps of twice the output's side length to a stride-2 convolution.
+    mmcv's kernels index the values of an image as if the tensor had the size of the output. They therefore
+    use the first values in memory, which are not the top-left corner of each channel. DyHead, whose published
+    weights were trained this way, passes offsets and masks of twice the output's side length to a stride-2
+    convolution.
     """
     values = larger.flatten(1)
     count = larger.shape[1] * size[0] * size[1]

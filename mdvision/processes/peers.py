@@ -50,7 +50,7 @@ def describe_lost(error: Exception) -> str | None:
     if ends is None:
         who, what = [0], 'has ended or does not respond'
     elif failed := [rank for rank, end in ends.items() if end == 'error']:
-        who, what = failed, 'ended with an error of its own, which it printed'
+        who, what = failed, 'failed with an error that it printed itself'
     else:
         who = [rank for rank, end in ends.items() if end is None]
         what = 'does not respond: it was killed, is suspended, or is waiting for data'

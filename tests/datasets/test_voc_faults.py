@@ -87,7 +87,7 @@ FAULTS = {
     'size exchanged': (lambda f: f.xml('b', item(), (48, 64)), [JPG, 'width and height are swapped']),
     'exif': (
         lambda f: turned(f, (64, 48)),
-        [JPG, 'EXIF orientation 6', 'turns the picture to 48x64', "color_type='color_ignore_orientation'"],
+        [JPG, 'EXIF orientation 6', 'rotates the image to 48x64', "color_type='color_ignore_orientation'"],
     ),
     'cut image': (lambda f: cut(f.root / JPG), [JPG, 'truncated', 'broken images (1)']),
     'zero tail': (lambda f: zero_tail(f.root / JPG), [JPG, 'truncated']),

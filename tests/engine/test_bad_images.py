@@ -105,7 +105,7 @@ def test_every_bad_image_is_named_once_and_at_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(bad_images, 'say', said.append)
     monkeypatch.setattr(ToyFiles, 'spoil', spoiler(2, os.unlink))
     run(tmp_path, epochs=3, max_bad_images=2)
-    named = sorted(line for line in said if 'another image takes its place' in line)
+    named = sorted(line for line in said if 'replaced by another image' in line)
     assert [Path(line.split()[0]).name for line in named] == ['0.png', '1.png']
     assert said[-1].startswith('2 training images became unreadable and were replaced by others: ')
 

@@ -143,10 +143,10 @@ def test_what_is_said_about_the_weights_is_true(tmp_path):
     )
     spoilt = [name for name, p in model.named_parameters() if not p.isfinite().all()]
     assert spoilt
-    assert f'{len(spoilt)} tensors of the weights hold NaN or infinity already, the first {spoilt[0]}' in text
+    assert f'{len(spoilt)} weight tensors already contain NaN or infinity, the first {spoilt[0]}' in text
     text, model = diverge(tmp_path / 'b', dict(what='statistics'))
     assert not model.norm.running_mean.isfinite().all()
-    assert 'but 2 running statistics took in the batch (the first norm.running_mean)' in text
+    assert 'but 2 running statistics include the batch (the first norm.running_mean)' in text
     assert same_parameters(model, 3)
 
 

@@ -78,7 +78,8 @@ def test_the_middle_of_an_epoch_wants_a_loader_with_a_sampler(tmp_path):
     checkpoint = str(tmp_path / 'interrupted.pth')
     runner = make_runner(tmp_path, resume=checkpoint, **settings_of())
     runner._train_dataloader = DataLoader(ToyData(10), batch_size=2)
-    with pytest.raises(UserError, match=r'interrupted\.pth was saved in the middle of an epoch, which only'):
+    message = r'interrupted\.pth was saved in the middle of an epoch\. To resume there, train_dataloader must'
+    with pytest.raises(UserError, match=message):
         runner.train()
 
 

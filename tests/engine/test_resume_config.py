@@ -192,9 +192,9 @@ def test_what_a_scheduler_may_keep_is_said(tmp_path):
     with pytest.raises(UserError) as error:
         make_runner(tmp_path, param_scheduler=[dict(type='UnreadableLR')]).train()
     assert str(error.value) == (
-        "param_scheduler UnreadableLR: what it keeps as 'helper' (object) cannot be read from a checkpoint "
-        'again, which executes nothing. Its state_dict() may hold numbers, text, lists, dicts and tensors; '
-        'let it leave out the rest, or write that in such values.'
+        "param_scheduler UnreadableLR: its state 'helper' (object) could not be read back from a checkpoint, "
+        'since reading one executes no code. Its state_dict() may hold numbers, text, lists, dicts and '
+        'tensors; leave out the rest, or express it in such values.'
     )
 
 
@@ -220,8 +220,8 @@ def test_a_schedule_that_follows_the_validations_goes_on_and_says_what_has_no_ef
     rates = train(tmp_path, epochs=6, resume=resume, **settings)
     assert rates == {6: pytest.approx(0.001)}
     ignored, followed = (line for line in said if line.startswith('resume'))
-    assert 'ReduceOnPlateauLR follows the validations' in ignored
-    assert 'no effect has: optim_wrapper.optimizer.lr 0.01 -> 0.5' in ignored
+    assert 'ReduceOnPlateauLR depends on past validations' in ignored
+    assert 'without effect: optim_wrapper.optimizer.lr 0.01 -> 0.5' in ignored
     assert followed == 'resume: optim_wrapper.optimizer.momentum 0.9 -> 0.8 (from the config)'
 
 
@@ -237,7 +237,7 @@ def test_the_rate_follows_another_batch_where_it_is_scaled(enable, tmp_path, sai
     notes = ' '.join(said)
     assert ('optim_wrapper.optimizer.lr 0.01 -> 0.02' in notes) == enable
     assert (
-        f'2 images an update, this run has 4; the learning rate is {"" if enable else "not "}scaled' in notes
+        f'2 images per update, this run has 4; the learning rate is {"" if enable else "not "}scaled' in notes
     )
 
 

@@ -169,7 +169,7 @@ def test_a_scheduler_whose_state_cannot_be_read_again_is_refused(after, trained,
     ToyData.seen.clear()
     scheduler = dict(type='HelpedLR', after=after)
     runner = make_runner(tmp_path, epochs=3, param_scheduler=[scheduler])
-    with pytest.raises(UserError, match=r"param_scheduler HelpedLR: what it keeps as 'helper' \(list\)"):
+    with pytest.raises(UserError, match=r"param_scheduler HelpedLR: its state 'helper' \(list\)"):
         runner.train()
     assert len(ToyData.seen) == 8 * trained
     assert len(list(tmp_path.glob('*.pth'))) == max(trained - 1, 0)

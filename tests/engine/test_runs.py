@@ -97,7 +97,7 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(tmp_path):
         path.write_bytes(b'ha')
         raise OSError(28, 'No space left on device')
 
-    with pytest.raises(UserError, match=r'No space left.* make room and continue with --resume\.$'):
+    with pytest.raises(UserError, match=r'No space left.* free some space and continue with --resume\.$'):
         saving.write_atomically(target, write)
     assert target.read_bytes() == b'whole'
     assert list(tmp_path.iterdir()) == [target]

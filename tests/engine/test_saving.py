@@ -56,7 +56,8 @@ def test_a_branch_without_the_best_file_looks_for_it_anew(tmp_path, capsys):
     resume = str(tmp_path / 'a' / 'epoch_3.pth')
     make_runner(tmp_path / 'b', epochs=4, checkpoint=BEST, resume=resume, val_evaluator=values).train()
     assert 'best_score_epoch_4.pth' in names(tmp_path / 'b')
-    note = f'best_score_epoch_3.pth is not in {tmp_path / "b"}; the best checkpoint is looked for anew'
+    where = tmp_path / 'b'
+    note = f'best_score_epoch_3.pth is not in {where}; the search for the best checkpoint starts over'
     assert note in capsys.readouterr().out
 
 
@@ -122,7 +123,7 @@ def test_the_rule_of_a_metric_follows_from_its_name():
 def test_checkpoints_that_resume_would_not_find_are_refused(tmp_path, argument):
     (name,) = argument
     with pytest.raises(
-        UserError, match=rf'checkpoint\.{name}=.*where --resume finds them.* with --work-dir\.$'
+        UserError, match=rf'checkpoint\.{name}=.*where --resume finds them.* use --work-dir\.$'
     ):
         make_runner(tmp_path, checkpoint=argument)
     assert list(tmp_path.iterdir()) == []

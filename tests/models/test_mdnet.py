@@ -330,7 +330,7 @@ def test_the_older_names_of_the_mobilenets_are_the_same_classes(name):
     [
         (
             lambda: MDNet(transform='CBAM'),
-            r'transform is taken by its transformer block; use MDMobileNetV2\(transform=',
+            r'its transformer block occupies transform; use MDMobileNetV2\(transform=',
         ),
         (lambda: MDMobileNetV2(transform='CBMA'), "transform=.*'CBMA'.* Did you mean 'CBAM'"),
         (

@@ -259,7 +259,7 @@ def test_a_checkpoint_of_another_model_is_refused():
         (lambda: AttentionMobileNetV2(attention=[SE] * 4), '7 entries .* got 4'),
         (lambda: AttentionMobileNetV2(attention=[SE] * 7), r'attention\[0\] must be None'),
         (lambda: AttentionMobileNetV2(attention=dict(type='SqueezeExcit')), "Did you mean 'SqueezeExcite'"),
-        (lambda: MDMobileNet(0.01), '1/32 or more.* got 0.01'),
+        (lambda: MDMobileNet(0.01), 'at least 1/32.* got 0.01'),
         (lambda: MDMobileNet(stem='tiny'), "stem must be one of .* got 'tiny'"),
         (lambda: MDMobileNet(out_indices=(5,)), r'stages 0 to 4 .* got \(5,\)'),
         (lambda: MDMobileNet(frozen_stages=6), 'frozen_stages must be .* got 6'),

@@ -195,7 +195,7 @@ def test_a_model_built_on_the_meta_device_answers_right_once_it_has_its_weights(
         (lambda: mdvision.create_backbone('vit_nano', patch_size=0), 'patch_size must be positive'),
         (lambda: mdvision.create_backbone('dems_vit_tiny', patch_size=0), 'patch_size must be positive'),
         (lambda: mdvision.create_backbone('dems_vit_tiny', merge_counts=(64, 0)), 'must be positive'),
-        (lambda: mdvision.create_backbone('emanet50', groups=4), 'four numbers, one a branch'),
+        (lambda: mdvision.create_backbone('emanet50', groups=4), 'four numbers, one per branch'),
         (
             lambda: mdvision.create_backbone('resnet18', attention=dict(type='SqueezeExcite', reduction=0)),
             'at least 1',

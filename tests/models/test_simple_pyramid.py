@@ -80,7 +80,7 @@ def test_it_follows_a_diff_vit_at_any_size(attention, size):
         (dict(scale_factors=(2, 0)), r'decreasing powers of two, .* got \(2, 0\)'),
         (dict(scale_factors=()), r'decreasing powers of two, .* got \(\)'),
         (dict(in_channels=18), 'a multiple of 4, .* got 18'),
-        (dict(in_channels=[16, 32]), r'one map is expected, got 2\..*FPN'),
+        (dict(in_channels=[16, 32]), r'expected one feature map, got 2\..*FPN'),
         (dict(num_outs=3), 'num_outs must be at least 4, .* got 3'),
     ],
 )
@@ -90,5 +90,5 @@ def test_errors_say_what_was_expected_and_what_came(arguments, message):
 
 
 def test_several_maps_are_an_error():
-    with pytest.raises(UserError, match=r'one map is expected, got 2\..*FPN'):
+    with pytest.raises(UserError, match=r'expected one feature map, got 2\..*FPN'):
         SimplePyramid(16)((torch.zeros(1, 16, 4, 4),) * 2)

@@ -354,7 +354,7 @@ def test_a_process_that_fails_is_named_by_the_others(tmp_path):
     error = launched.error()
     assert launched.process.returncode == 1
     assert 'Error in process 1: FileNotFoundError: the picture 000123.jpg' in error
-    assert 'Error in process 0: process 1 ended with an error of its own' in error
+    assert 'Error in process 0: process 1 failed with an error that it printed itself' in error
     assert 'Error: process 1 ended with status 1' in error
 
 

@@ -114,9 +114,8 @@ def test_each_signal_stops_with_its_status(tmp_path, capsys, name):
     assert faults.run(command, None) == 128 + number
     saved = tmp_path / 'interrupted.pth'
     assert saved.is_file()
-    assert (
-        f'{name}: stopped after iteration 3 and saved {saved}; go on with --resume' in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert f'{name}: stopped after iteration 3 and saved {saved}; continue with --resume' in said
 
 
 @pytest.mark.fault('N4', '4.14')

@@ -256,7 +256,7 @@ def test_a_signal_while_the_disk_is_full(tmp_path, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert 'Traceback' not in error
     assert re.search(r'Error: .*could not be written: .*No space left on device', error), error
-    assert 'make room and continue with --resume' in error
+    assert 'free some space and continue with --resume' in error
     assert {path.name for path in work_dir.glob('*.pth')} == {'epoch_1.pth', 'best_score_epoch_1.pth'}
     assert not (work_dir / LOCK).exists()
     assert train(work_dir) == 0

@@ -1,4 +1,4 @@
-"""Gradients of iterations whose update is still to come, where those of several are summed."""
+"""Gradient accumulation: gradients that no update has applied yet are kept in checkpoints."""
 
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
@@ -11,16 +11,16 @@ __all__ = ['PendingGradientsHook', 'share_pending_gradients']
 
 
 class PendingGradientsHook(Hook):
-    """Keeps the gradients that no update has used yet in checkpoints.
+    """Keep gradients that no update has applied yet in checkpoints.
 
-    With ``accumulative_counts=4`` and an epoch of 10 iterations, the checkpoint of its end holds those of the
-    last two. mmengine loses them when the run is resumed.
+    With ``accumulative_counts=4`` and epochs of 10 iterations, the checkpoint at the end of the first epoch
+    holds those of its last two iterations. mmengine loses them when the run is resumed.
     """
 
     priority = 'VERY_HIGH'
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """What the main process saves from here to the next iteration is true for all."""
+        """Average the pending gradients, so that what the main process saves next holds for all processes."""
         share_pending_gradients(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -39,7 +39,7 @@ class PendingGradientsHook(Hook):
 
 
 def share_pending_gradients(runner: Runner) -> None:
-    """Give every process the mean of all, which changes nothing about the update; call it in all of them."""
+    """Give every process the mean over all, which leaves the update unchanged; call it in all of them."""
     if get_world_size() == 1 or not _are_pending(runner):
         return
     for parameter in _model(runner).parameters():

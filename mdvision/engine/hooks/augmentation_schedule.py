@@ -1,4 +1,4 @@
-"""How strong the training images are augmented, epoch by epoch."""
+"""How strongly the training images are augmented, epoch by epoch."""
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -11,12 +11,12 @@ from mdvision.errors import UserError, did_you_mean
 __all__ = ['AugmentationScheduleHook', 'scheduled_transforms']
 
 _SCHEDULES = ('cosine', 'constant')
-# Where data sets, pipelines and transforms keep what they wrap.
+# The attributes in which data sets, pipelines and transforms keep what they wrap.
 _CHILDREN = ('dataset', 'datasets', 'pipeline', 'transforms', 'inner')
 
 
 def scheduled_transforms(dataset) -> list[ScheduledProbability]:
-    """All scheduled transforms of a data set, each once, through wrappers of data sets and transforms."""
+    """Return all scheduled transforms of a data set, each once, looking through wrappers."""
     found, seen, waiting = [], set(), [dataset]
     while waiting:
         node = waiting.pop(0)
@@ -36,17 +36,17 @@ def scheduled_transforms(dataset) -> list[ScheduledProbability]:
 class AugmentationScheduleHook(Hook):
     """Set the probability of every ``ScheduledProbability`` of the training data before each epoch.
 
-    It follows from the epoch alone, so a resumed training continues the curve. It is recorded in the log
-    as ``augmentation_probability``, the greatest where the transforms differ.
+    It depends only on the epoch, so a resumed run continues the curve. It is logged as
+    ``augmentation_probability``; if the transforms differ, the largest is logged.
 
     Args:
-        schedule: ``'cosine'``, half a cosine from each transform's ``start`` down to 0 at the end of the
+        schedule: ``'cosine'``, half a cosine from each transform's ``start`` down to 0 at the end of
             training, as in ``mdvision.datasets.augmentation_schedule``; or ``'constant'``, ``start`` in
             every epoch.
 
     Raises:
-        UserError: for another schedule, for training data without such a transform, and for a cosine
-            over a training that does not count epochs.
+        UserError: if the schedule is unknown, if the training data has no such transform, or for
+        ``'cosine'`` in a training loop that does not count epochs.
     """
 
     def __init__(self, schedule: str = 'cosine'):
@@ -58,26 +58,26 @@ class AugmentationScheduleHook(Hook):
         self.schedule = schedule
 
     def before_train(self, runner: Runner) -> None:
-        """Find the transforms and set them for the epoch that comes, also after resuming."""
+        """Find the transforms and set them for the next epoch, also after resuming."""
         if self.schedule == 'cosine' and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise UserError(
-                "AugmentationScheduleHook: the schedule 'cosine' goes by epochs, but the training counts "
-                'iterations. Take an epoch-based train_cfg (by_epoch=True, max_epochs=...) or '
+                "AugmentationScheduleHook: the schedule 'cosine' counts epochs, but the training counts "
+                'iterations. Use an epoch-based train_cfg (by_epoch=True, max_epochs=...) or '
                 "schedule='constant'."
             )
         self._set(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Set the probability before the workers begin with the epoch."""
+        """Set the probability before the workers start on the epoch."""
         self._set(runner)
 
     def _set(self, runner: Runner) -> None:
-        # Looked up each time: other hooks may change the pipeline or the data set in the middle.
+        # Looked up each time: other hooks may change the pipeline or the data set during the run.
         transforms = scheduled_transforms(runner.train_dataloader.dataset)
         if not transforms:
             raise UserError(
-                'AugmentationScheduleHook: the training data set has no scheduled transform. Wrap what is to '
-                "be scheduled in train_dataloader.dataset.pipeline: dict(type='mdvision."
+                'AugmentationScheduleHook: the training data set has no scheduled transform. Wrap the one to '
+                "schedule in train_dataloader.dataset.pipeline: dict(type='mdvision."
                 "ScheduledProbability', start=0.6, transform=dict(...)); or remove the hook from "
                 'custom_hooks.'
             )

@@ -1,8 +1,8 @@
-"""Images that become unreadable while a run is under way: retried, replaced, counted and reported.
+"""Images that become unreadable during a run: retried, replaced, counted and reported.
 
-Before the first iteration every file was looked at. A disk may fail all the same, or somebody may move a
-folder. A training goes on with another image in the place of the bad one; a validation does not, because
-its numbers would be those of another data set.
+Every file is checked before the first iteration. Still, a disk may fail later, or somebody may move a
+folder. Training then continues with another image in place of the bad one; validation does not, because
+its numbers would be those of a different data set.
 """
 
 import contextlib
@@ -30,27 +30,27 @@ from mdvision.text import shortlist
 __all__ = ['BadImagesHook', 'ImageGuard', 'TooManyBadImagesError', 'UnreadableImageError']
 
 _WAITS = (0.1, 0.5)  # seconds before an image is tried again: a network drive may have failed for a moment
-_MOST_OTHERS = 100  # that are tried in the place of one
-_NAMED = 20  # in a message
+_MOST_OTHERS = 100  # replacements to try for one image
+_NAMED = 20  # images named in a message
 
 
 class UnreadableImageError(UserError):
-    """An image of a validation or a test cannot be read any more."""
+    """An image of a validation or test set can no longer be read."""
 
     def __init__(self, message: str):
-        # What a data worker raises arrives with the text of its whole traceback before the message.
+        # An error from a data worker arrives with the text of its whole traceback before the message.
         super().__init__(message.rpartition('UnreadableImageError: ')[2].strip())
 
 
 class TooManyBadImagesError(UserError):
-    """More images became unreadable than ``max_bad_images`` allows; the run has saved where it is."""
+    """More images became unreadable than ``max_bad_images`` allows; the run has saved its position."""
 
 
 class ImageGuard:
-    """Fetches images of a data set, and another image in the place of one whose file cannot be read.
+    """Fetch images of a data set, and another image in place of one whose file cannot be read.
 
     Attributes:
-        reports: the file that the bad images are written to, a JSON line for each; None raises instead.
+        reports: the file in which bad images are recorded, one JSON line per image; if None, they are errors.
     """
 
     def __init__(self, dataset: Dataset, seed: int):
@@ -60,14 +60,14 @@ class ImageGuard:
         self._known: set[int] = set()
 
     def fetch(self, index: int, reseed: Callable[[], None] = lambda: None) -> object:
-        """The image of an index.
+        """Return the image at an index.
 
         Args:
-            index: of the data set.
-            reseed: called before every try, so that each draws the same random numbers.
+            index: index in the data set.
+            reseed: called before every attempt, so that each draws the same random numbers.
 
         Raises:
-            UnreadableImageError: its file cannot be read, and no other one may stand in for it.
+            UnreadableImageError: its file cannot be read, and no other image may replace it.
         """
         for other in self._candidates(index):
             error = None
@@ -80,18 +80,18 @@ class ImageGuard:
                     error = error or caught
             path = self._path(other)
             reason = path and unreadable(path)
-            if not reason:  # the file is sound: a fault of the pipeline, which must not be hidden
+            if not reason:  # the file is intact: a bug in the pipeline, which must not be hidden
                 raise error
             if self.reports is None:
                 raise UnreadableImageError(
-                    f'{path} {reason}. It belongs to a validation or a test, where no other image can stand '
-                    'in for it. Restore the file.'
+                    f'{path} {reason}. It belongs to a validation or test set, where no other image can '
+                    'replace it. Restore the file.'
                 ) from error
             self._report(other, path, reason)
         raise error
 
     def _candidates(self, index: int):
-        """The index, then others that follow from it and the seed."""
+        """Yield the index, then others determined by it and the seed."""
         yield index
         others = np.random.default_rng((self._seed, index)).integers(len(self.dataset), size=_MOST_OTHERS)
         yield from (int(other) for other in others if int(other) != index and int(other) not in self._known)
@@ -106,16 +106,16 @@ class ImageGuard:
         if index not in self._known:
             self._known.add(index)
             line = json.dumps(dict(index=index, path=path, reason=reason)) + '\n'
-            with open(self.reports, 'ab', buffering=0) as file:  # one write: workers do not mix their lines
+            with open(self.reports, 'ab', buffering=0) as file:  # one write: lines of workers do not mix
                 file.write(line.encode())
 
 
 class BadImagesHook(Hook):
-    """Names every image of the training that became unreadable, once, and ends a run with too many.
+    """Report every training image that became unreadable, once, and end a run with too many of them.
 
-    The config's ``max_bad_images`` is a number of images, or a share of the training set below 1; by default
-    0.01. Each of several processes may meet its part of that. ``found`` lists what was met since the start
-    or the last resumption: the keys are ``path`` and ``reason``.
+    The config's ``max_bad_images`` is a number of images, or a fraction of the training set below 1; by
+    default 0.01. With several processes, each has its share of that limit. ``found`` lists the images since
+    the start or the last resumption, with the keys ``path`` and ``reason``.
     """
 
     def __init__(self):
@@ -164,21 +164,21 @@ class BadImagesHook(Hook):
                 continue
             self._indices.add(json.loads(line)['index'])
             self.found.append(bad)
-            text = f'{bad["path"]} {bad["reason"]}: another image takes its place'
+            text = f'{bad["path"]} {bad["reason"]}: replaced by another image'
             print_log(text, logger='current', level=logging.WARNING)
         if len(self.found) > self._limit and getattr(runner, 'stop_because', None) is None:
             runner.stop_because = TooManyBadImagesError(
                 f'{len(self.found)} training images became unreadable, and max_bad_images allows '
                 f'{math.floor(self._limit)} of {len(runner.train_dataloader.dataset)}: '
                 f'{_named(self.found)}.\n  The run was stopped and has saved interrupted.pth: restore the '
-                'files and go on with --resume.'
+                'files and continue with --resume.'
             )
 
 
 def _limit(given: object, images: int) -> float:
-    """How many images may become unreadable."""
+    """Return how many images may become unreadable."""
     if isinstance(given, bool) or not isinstance(given, int | float) or given < 0:
-        raise UserError(f'max_bad_images: expected a number of images or a share below 1, got {given!r}.')
+        raise UserError(f'max_bad_images: expected a number of images or a fraction below 1, got {given!r}.')
     return given * images if 0 < given < 1 else given
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: a run that is killed while it writes loses nothing."""
+"""Checkpoints that are complete or absent: a run that is killed while it writes loses nothing."""
 
 import inspect
 import os
@@ -22,44 +22,44 @@ from .shared_losses import share_losses
 
 __all__ = ['CheckpointHook', 'write_atomically']
 
-# Overridden below: under another name they would not be called.
+# Overridden below: if mmengine renamed them, the overrides would not be called.
 expect(HostHook, '_init_rule', '_save_best_checkpoint', '_save_checkpoint_with_step')
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name in the same folder, and give it its name when it is on the disk.
+    """Write a file under a temporary name in the same folder, and rename it when it is on disk.
 
     Raises:
-        UserError: the disk is full or not writable; nothing is left of the attempt.
+        UserError: the disk is full or not writable; the attempt leaves nothing behind.
     """
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         write(temporary)
-        with temporary.open('rb+') as file:  # Windows forces nothing to the disk that is open for reading
+        with temporary.open('rb+') as file:  # Windows does not flush files that are open for reading only
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(
-            f'{path} could not be written: {error}. The checkpoints before it are as they were; make room '
-            'and continue with --resume.'
+            f'{path} could not be written: {error}. Earlier checkpoints are intact; free some space and '
+            'continue with --resume.'
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _rule(metric: str) -> str | None:
-    """Whether less or more of a metric is better, by its name.
+    """Return whether a lower or a higher value of a metric is better, by its name.
 
     Raises:
-        UserError: a name that does not tell.
+        UserError: the name does not tell.
     """
-    if metric == 'auto':  # the first that the first validation gives
+    if metric == 'auto':  # the first metric of the first validation
         return None
     lower = is_lower_better(metric)
     if lower is None:
         raise UserError(
-            f'default_hooks.checkpoint.save_best={metric!r}: the name does not tell whether more or less is '
-            "better. Say so: default_hooks.checkpoint.rule='greater' or 'less'."
+            f'default_hooks.checkpoint.save_best={metric!r}: the name does not tell whether higher or lower '
+            "is better. Set default_hooks.checkpoint.rule='greater' or 'less'."
         )
     return 'less' if lower else 'greater'
 
@@ -67,13 +67,13 @@ def _rule(metric: str) -> str | None:
 class CheckpointHook(HostHook):
     """mmengine's hook, with these differences.
 
-    * An outdated or outdone checkpoint is deleted when its successor is complete, not before.
-    * A misspelt argument is an error at the start; mmengine keeps it for the first saving.
-    * A ``save_best`` that no metric has names the metrics that there are; whether more or less of it is
-      better follows from its name.
-    * Checkpoints are deleted in the folder of the run only.
-    * The checkpoint before a validation is written again after it. Before that it says that the validation
-      is due, so that a run which is killed in it makes up for it.
+    * A superseded checkpoint is deleted once its successor is complete, not before.
+    * A misspelled argument is an error at the start; in mmengine it is one only at the first save.
+    * The error for a ``save_best`` that no metric has lists the existing metrics; whether higher or lower is
+      better follows from the name.
+    * Checkpoints are deleted only in the folder of the run.
+    * The checkpoint before a validation is rewritten after it. Until then it records that the validation is
+      still due, so that a run killed during the validation makes up for it.
     """
 
     def __init__(self, *args, **kwargs):
@@ -86,11 +86,11 @@ class CheckpointHook(HostHook):
             if given not in (None, usual):
                 raise UserError(
                     f'default_hooks.checkpoint.{name}={given!r}: checkpoints are {usual} in the work dir, '
-                    'where --resume finds them and the next run sets them aside. Leave it out, and give the '
-                    'whole run another folder with --work-dir.'
+                    'where --resume finds them and the next run sets them aside. Omit this key; to move the '
+                    'whole run to another folder, use --work-dir.'
                 )
         self._before_validation: tuple[int, dict] | None = None  # what was saved, if a validation is due
-        self._trains = False  # with a loop that knows where it is
+        self._trains = False  # with a loop that knows its position
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = []
@@ -98,7 +98,7 @@ class CheckpointHook(HostHook):
             # mmengine deletes nothing for a step that is already in its list.
             if not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step:
                 self.keep_ckpt_ids.append(step)
-            # With the outdated ones: a run that is killed before they are deleted does so when resumed.
+            # Includes the outdated ones: if the run is killed before it deletes them, the resumed run does.
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
             while len(self.keep_ckpt_ids) > self.max_keep_ckpts:
                 outdated.append(self.keep_ckpt_ids.popleft())
@@ -113,7 +113,7 @@ class CheckpointHook(HostHook):
         self._delete(str(Path(runner.work_dir) / INTERRUPTED))
 
     def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
-        """mmengine's, with the rule of a metric by its name where the config gives none."""
+        """Do as mmengine does, but derive the rule from the name of the metric if the config gives none."""
         rules = rules * len(key_indicators) if len(rules) == 1 else rules
         pairs = zip(rules, key_indicators, strict=True)
         super()._init_rule([rule or _rule(name) for rule, name in pairs], key_indicators)
@@ -121,14 +121,14 @@ class CheckpointHook(HostHook):
     def before_train(self, runner: Runner) -> None:
         self._trains = isinstance(runner.train_loop, EpochLoop | IterLoop)
         self._map_best_paths(runner)
-        # mmengine deletes here what is more than max_keep_ckpts, before the first iteration of a resumed run.
+        # Here mmengine deletes surplus checkpoints, before the first iteration of a resumed run.
         kept = runner.message_hub.runtime_info.pop('keep_ckpt_ids', [])
         super().before_train(runner)
         if self.max_keep_ckpts > 0:
             self.keep_ckpt_ids = deque(kept)
             runner.message_hub.update_info('keep_ckpt_ids', list(kept))
         if getattr(runner.train_loop, 'position', {}).get('validate_first'):
-            # The checkpoint that is resumed; after the validation it is written as it would have been.
+            # The resumed checkpoint; after the validation it is written as it would have been.
             step, last = (
                 (runner.epoch, runner.max_epochs) if self.by_epoch else (runner.iter, runner.max_iters)
             )
@@ -139,12 +139,12 @@ class CheckpointHook(HostHook):
                 self._before_validation = step, dict(epoch=runner.epoch, iter=runner.iter)
 
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
-        """Save the best, and the checkpoint of this position again, which now knows of the validation."""
+        """Save the best, and rewrite the checkpoint of this position, to record the validation."""
         if not self._trains:
             super().after_val_epoch(runner, metrics)
             return
         runner.train_loop.validated()
-        # Without one mmengine does not write it again for each new best, at any iteration.
+        # While this is None, mmengine does not rewrite the last checkpoint for each new best.
         last, self.last_ckpt = self.last_ckpt, None
         super().after_val_epoch(runner, metrics)
         self.last_ckpt = last
@@ -156,13 +156,13 @@ class CheckpointHook(HostHook):
             if name != 'auto' and name not in metrics:
                 numbers = [key for key, value in metrics.items() if isinstance(value, int | float)]
                 raise UserError(
-                    f'default_hooks.checkpoint.save_best={name!r}: the validation gives no such metric.'
-                    f'{did_you_mean(name, set(numbers))} There are: {", ".join(numbers[:12])}.'
+                    f'default_hooks.checkpoint.save_best={name!r}: the validation has no such metric.'
+                    f'{did_you_mean(name, set(numbers))} It has: {", ".join(numbers[:12])}.'
                 )
         if not self.save_best:
             return
         before = self._best_paths()
-        # What mmengine does not know of it does not delete.
+        # mmengine does not delete what it does not know.
         self._set_best_paths(dict.fromkeys(before))
         super()._save_best_checkpoint(runner, metrics)
         after = self._best_paths()
@@ -172,10 +172,10 @@ class CheckpointHook(HostHook):
                 self._delete(path)
 
     def _map_best_paths(self, runner: Runner) -> None:
-        """The best checkpoint of a resumed run is the file of that name in this folder, or there is none.
+        """Map the best checkpoint of a resumed run to the file of that name in this folder, if it exists.
 
-        What is stored is a whole path, which may lead into the folder of another run: that whose checkpoint
-        was resumed, or which was copied. Without the file the best is looked for anew.
+        The stored path is absolute and may lead into the folder of another run, the one that was resumed or
+        copied. If the file is missing, the search for the best checkpoint starts over.
         """
         stored = runner.message_hub.runtime_info
         for key in [key for key in stored if key == 'best_ckpt' or key.startswith('best_ckpt_')]:
@@ -185,7 +185,7 @@ class CheckpointHook(HostHook):
                 continue
             stored.pop(key)
             stored.pop(key.replace('best_ckpt', 'best_score'), None)
-            say(f'note: {name} is not in {runner.work_dir}; the best checkpoint is looked for anew')
+            say(f'note: {name} is not in {runner.work_dir}; the search for the best checkpoint starts over')
 
     def _best_paths(self) -> dict[str, str | None]:
         if len(self.key_indicators) == 1:

@@ -1,4 +1,4 @@
-"""metrics.csv: every number that a run logs, one row per log step, in a file that any program opens.
+"""metrics.csv: every number that a run logs, one row per log step, in a file that any program can open.
 
 What is logged, and under which name, is decided in :mod:`mdvision.engine.log_processor`."""
 
@@ -25,15 +25,15 @@ _POSITION = ('phase', 'epoch', 'iter')
 
 
 class CsvBackend(BaseVisBackend):
-    """Hands what a visualizer is given to :class:`CsvLogHook`, while a training runs."""
+    """Pass what a visualizer receives on to :class:`CsvLogHook` during training."""
 
-    experiment = None  # nothing to write to behind it
+    experiment = None  # there is no underlying writer
 
     def __init__(self):
         self.record: Callable[[dict], None] | None = None
 
     def _init_env(self) -> None:
-        """Nothing: the hook has the file."""
+        """Do nothing: the hook owns the file."""
 
     def add_scalars(self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs) -> None:
         if self.record is not None:
@@ -41,12 +41,12 @@ class CsvBackend(BaseVisBackend):
 
 
 class CsvLogHook(Hook):
-    """Writes what goes to the other logs also to ``metrics.csv`` of the work dir.
+    """Write everything that is logged to ``metrics.csv`` in the work dir as well.
 
-    The first columns are ``phase`` (train or val), ``epoch`` and ``iter``, counted from 1; a row of a
-    validation stands at the last iteration before it. The others are the names of the log; a number
-    that a step does not have is left empty. Each row is on the disk when its step is over. A resumed
-    run drops the rows after its checkpoint and continues, so no step is there twice.
+    The first columns are ``phase`` (train or val), ``epoch`` and ``iter``, counted from 1; the row of a
+    validation has the last iteration before it. The other columns have the logged names; a number that
+    a step does not have is left empty. Each row is on disk when its step is over. A resumed run drops
+    the rows after its checkpoint and continues, so no step appears twice.
     """
 
     priority = 'VERY_LOW'
@@ -55,7 +55,7 @@ class CsvLogHook(Hook):
         if not is_main_process():
             return
         self._path = Path(runner.work_dir) / METRICS
-        # One that was cut short after its row was written is made again.
+        # A validation interrupted after its row was written is repeated.
         validated = getattr(runner.train_loop, 'position', {}).get('validated') == runner.iter
         last = dict(train=runner.iter, val=runner.iter if validated else runner.iter - 1)
         self._last = last if runner.resuming else dict(train=0, val=0)
@@ -107,7 +107,7 @@ class CsvLogHook(Hook):
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """The system does not say which file it was that could not be written."""
+    """Name the file in errors: the system does not say which one could not be written."""
     try:
         yield
     except OSError as error:
@@ -116,20 +116,20 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The complete rows of a ``metrics.csv``, as text; none where there is no file."""
+    """Return the complete rows of a ``metrics.csv``, as text; none if there is no file."""
     if not path.is_file():
         return []
     with path.open(newline='', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
-    # A killed run may leave half a row.
+    # A killed run may leave an incomplete row.
     return [row for row in rows if None not in row and None not in row.values() and row['iter'].isdigit()]
 
 
 def read_log(path: Path, by_epoch: bool) -> tuple[list[dict], list[dict]]:
-    """The training and the validation rows of a ``metrics.csv``, as ``draw_rows`` takes them.
+    """Return the training and validation rows of a ``metrics.csv`` in the form that ``draw_rows`` takes.
 
     Args:
-        path: the file; no rows where there is none.
+        path: the file; if it does not exist, there are no rows.
         by_epoch: whether the run counts in epochs.
     """
     train_rows, val_rows = [], []

@@ -17,27 +17,27 @@ from mdvision.upstream import replace_method, restore_method
 
 __all__ = ['DivergedError', 'DivergenceHook']
 
-# Updates in a row that a loss scaler may skip: from 65,536 it is then below 1e-10, and nothing is learned.
+# Consecutive updates that a loss scaler may skip: starting from 65,536, its scale is then below 1e-10.
 MOST_SKIPPED = 50
 SHOWN = 16  # images of a batch in the message
 
 _ADVICE = (
     'Usual causes: a learning rate too high (optim_wrapper.optimizer.lr), no warm-up, no '
-    'optim_wrapper.clip_grad, half precision, or one of these images. --resume goes on from the last '
-    'checkpoint, with what you change in the config.'
+    'optim_wrapper.clip_grad, half precision, or one of these images. --resume continues from the last '
+    'checkpoint, with the changes you make to the config.'
 )
 
 
 class DivergedError(UserError):
-    """A loss or a gradient of this process, or of one that trains with it, became NaN or infinite."""
+    """A loss or gradient of this process, or of another process of the run, became NaN or infinite."""
 
 
 class DivergenceHook(Hook):
-    """Looks at every loss before its gradients are computed, and at the gradients before every update.
+    """Check every loss before its gradients are computed, and the gradients before every update.
 
-    A loss can be finite and its gradients not: the square root of 0 is such a case. Gradients that the
-    loss scaler of half precision finds too large are skipped by it and do not count, unless it does
-    nothing else any more. Several processes stop after the same iteration: they agree before each update.
+    A finite loss can have gradients that are not, for example with the square root of 0. Gradients that
+    overflow under the loss scaler of half precision are skipped by it and do not count, unless it skips
+    every update. Several processes stop after the same iteration: they agree before each update.
     """
 
     priority = 'VERY_HIGH'
@@ -72,7 +72,7 @@ class DivergenceHook(Hook):
         self._images += _images(data_batch)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        self._terms = {}  # they hold the graph of the iteration
+        self._terms = {}  # they keep the graph of the iteration alive
 
     def _remembering(self, parse: Callable) -> Callable:
         @functools.wraps(parse)
@@ -95,7 +95,7 @@ class DivergenceHook(Hook):
             return guarded_update
 
         def guarding_step(step: Callable) -> Callable:
-            # schedulers look whether the step has their counter, an attribute that wraps() copies
+            # Schedulers look for their counter on the step, an attribute that wraps() copies.
             @functools.wraps(step)
             def guarded_step(**kwargs) -> None:
                 self._check_gradients(runner, wrapper)
@@ -145,12 +145,12 @@ class DivergenceHook(Hook):
         where += f', the last {spoilt[-1]}' if len(spoilt) > 1 else ''
         return (
             f'The gradient of a finite loss became NaN or infinite at iteration {runner.iter + 1}{while_loss}'
-            f'{often}: {where or "in a part that is in no module of the model"}'
+            f'{often}: {where or "in parameters outside the modules of the model"}'
         )
 
     def _error(self, runner: Runner, what: str) -> DivergedError:
         images = list(dict.fromkeys(self._images))
-        most = SHOWN if runner.begun else len(images)  # nothing is left of the log of a first iteration
+        most = SHOWN if runner.begun else len(images)  # the log of a first iteration is not kept
         more = f' and {len(images) - most} more (all of them in the log file)' if len(images) > most else ''
         if more:
             runner.logger.info(f'images since the last update: {", ".join(images)}')
@@ -178,22 +178,22 @@ def _finite(tensor: Tensor) -> bool:
 
 
 def _state_of_weights(model: nn.Module) -> str:
-    """What the iteration has left of the model."""
+    """Describe the state of the model after the iteration."""
     weights = [name for name, p in model.named_parameters() if not _finite(p.detach())]
     statistics = [name for name, buffer in model.named_buffers() if not _finite(buffer)]
     if weights:
         return (
-            f'{len(weights)} tensors of the weights hold NaN or infinity already, the first {weights[0]}: an '
-            'update before this one spoilt them. Nothing was saved from this iteration.'
+            f'{len(weights)} weight tensors already contain NaN or infinity, the first {weights[0]}: an '
+            'earlier update corrupted them. Nothing was saved from this iteration.'
         )
     also = ''
     if statistics:
-        also = f', but {len(statistics)} running statistics took in the batch (the first {statistics[0]})'
+        also = f', but {len(statistics)} running statistics include the batch (the first {statistics[0]})'
     return f'The weights are still those of the last good iteration{also}; nothing was saved from this one.'
 
 
 def _images(batch: object) -> list[str]:
-    """The names of the images in a batch of any nesting, as far as its samples know them."""
+    """Return the names of the images in a batch of any nesting, as far as its samples have them."""
     if isinstance(batch, Mapping):
         if isinstance(batch.get('img_path'), str):
             return [batch['img_path']]

@@ -1,4 +1,4 @@
-"""Stopping a training that is told to, without losing what was trained."""
+"""Stop a training run on request without losing progress."""
 
 import contextlib
 import math
@@ -28,11 +28,11 @@ __all__ = ['Interrupted', 'train_interruptibly']
 
 _STOP_KEY = 'mdvision_stop_at'
 _SAVED_KEY = 'mdvision_saved'
-_STOPPING = b'\nstopping after this update (Ctrl-C once more: at once, without saving)\n'
+_STOPPING = b'\nstopping after this update (Ctrl-C again: stop immediately, without saving)\n'
 
 
 class Interrupted(Exception):  # noqa: N818
-    """The run was told to stop, and has saved where it is."""
+    """The run was interrupted and has saved its position."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -40,12 +40,12 @@ class Interrupted(Exception):  # noqa: N818
 
 
 def train_interruptibly(runner: Runner) -> None:
-    """``runner.train()``; told to stop by a signal it ends after the update, with a checkpoint to resume.
+    """Run ``runner.train()``; on a signal, finish the update, save a checkpoint to resume from, and stop.
 
     The signals are SIGTERM, SIGINT (Ctrl-C), SIGHUP (a closed terminal) and SIGUSR1.
 
     Raises:
-        Interrupted: after the saving. A second Ctrl-C raises KeyboardInterrupt at once instead.
+        Interrupted: after saving. A second Ctrl-C instead raises ToldToStop immediately.
     """
     hook = _StopHook()
     runner.register_hook(hook)
@@ -54,13 +54,13 @@ def train_interruptibly(runner: Runner) -> None:
             runner.train()
             if runner.log_failure is not None:
                 unwritten = describe_unwritable(runner.log_failure)
-                say(f'note: {unwritten} The training is complete, its logs are not.')
+                say(f'note: {unwritten} The training is complete, but its logs are not.')
         except Interrupted:
             raise
         except Exception as error:
             if error is getattr(runner, 'stop_because', None):
                 raise
-            # A worker that was just starting may have died of the signal: the next batch cannot come then.
+            # A worker that was just starting may have died of the signal, so the next batch never comes.
             # Or another process has left the validation.
             with contextlib.suppress(RuntimeError):
                 hook.is_told(runner, runner.iter)
@@ -71,9 +71,9 @@ def train_interruptibly(runner: Runner) -> None:
 
 
 class _StopHook(Hook):
-    """Watches for the signal where a run may stop: after an update, an epoch, a validation batch.
+    """Check for the signal where a run may stop: after an update, an epoch or a validation batch.
 
-    With gradient accumulation an update is that of several iterations; between two updates each process has
+    With gradient accumulation an update spans several iterations; between two updates each process has
     gradients of its own.
     """
 
@@ -91,17 +91,17 @@ class _StopHook(Hook):
     def listening(self) -> Iterator[None]:
         def on_signal(number: int) -> None:
             if self.signal is not None:
-                # Launchers pass on what the whole group has got already: only a later Ctrl-C is a new one.
+                # Launchers forward what the whole group has already received: only a later Ctrl-C is new.
                 if number == signal.SIGINT and time.monotonic() > self._told + 1:
                     for repeated in STOP_SIGNALS:
                         signal.signal(repeated, signal.SIG_IGN)
                     raise ToldToStop(number)
                 return
             self.signal, self._told = number, time.monotonic()
-            # torch would raise in the middle of an iteration when a worker dies of the same signal.
+            # Otherwise torch raises in the middle of an iteration when a worker dies of the same signal.
             if hasattr(signal, 'SIGCHLD'):
                 signal.signal(signal.SIGCHLD, lambda number, frame: None)
-            # The terminal may be closed, or the program behind the pipe be gone by the same Ctrl-C.
+            # The terminal may be closed, or the same Ctrl-C may have ended the program that reads the pipe.
             with contextlib.suppress(OSError):
                 if is_main_process():
                     os.write(2, _STOPPING)
@@ -120,7 +120,7 @@ class _StopHook(Hook):
         done = runner.iter + 1
         self._position = dict(epoch=runner.epoch, iter=done)
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        # The end of an epoch has steps of its own, after which it is over.
+        # At the end of an epoch, further steps follow: see after_train_epoch.
         if by_epoch and batch_idx + 1 == len(runner.train_dataloader):
             return
         self._end_or_go_on(runner, done)
@@ -150,15 +150,15 @@ class _StopHook(Hook):
             self.stop(runner)
 
     def _may_stop(self, runner: Runner, done: int) -> bool:
-        """Whether to stop after ``done`` iterations; several processes agree: none can go on alone."""
+        """Return whether to stop after ``done`` iterations; processes agree, as none can continue alone."""
         return self.is_told(runner, done) and _is_updated(runner, done) and done >= self._last
 
     def is_told(self, runner: Runner, done: int) -> bool:
-        """Whether this process has to stop, which it tells the others, or another one has."""
+        """Return whether this process must stop, which it tells the others, or another one must."""
         if self.signal is None and getattr(runner, 'stop_because', None) is not None:
-            self.signal = signal.SIGTERM  # the others stop as if by that
+            self.signal = signal.SIGTERM  # the others stop as on this signal
         if get_world_size() > 1:
-            # Another may be in the next update already; and beyond its end, when GPUs lag behind.
+            # Another process may already be in the next update, or past its end if GPUs lag behind.
             counts = _iterations_of_an_update(runner)
             mine = self.signal and f'{(done // counts + 2) * counts} {int(self.signal)}'
             if agreed := ask_store(lambda store: _agree(store, mine)):
@@ -167,31 +167,32 @@ class _StopHook(Hook):
         return self.signal is not None
 
     def _end_without_a_log(self, runner: Runner, done: int) -> None:
-        """End the run when its logs cannot be written, such as on a full disk; saved, if that is possible."""
+        """End the run if its logs cannot be written, for example on a full disk; save it if possible."""
         if runner.log_failure is None or not _is_updated(runner, done):
             return
         try:
             self._save(runner)
         except UserError:
-            saved = f'Nor could {INTERRUPTED}. The checkpoints before it are as they were;'
+            saved = f'Nor could {INTERRUPTED}. Earlier checkpoints are intact;'
         else:
             saved = f'The run was stopped after iteration {self._position["iter"]} and saved;'
         text = describe_unwritable(runner.log_failure)
-        raise UserError(f'{text} {saved} make room and continue with --resume.') from runner.log_failure
+        raise UserError(f'{text} {saved} free some space and continue with --resume.') from runner.log_failure
 
     def stop(self, runner: Runner) -> None:
-        """Save and leave."""
-        # In a validation a process may come here alone: the main one may be waiting for its results.
+        """Save and stop."""
+        # During validation a process may get here alone: the main one may be waiting for its results.
         with contextlib.nullcontext() if self._validating else _others_waiting():
             self._save(runner)
         because = getattr(runner, 'stop_because', None)
         name = 'too many bad images' if because else signal.Signals(self.signal).name
         path = Path(runner.work_dir) / INTERRUPTED
-        say(f'{name}: stopped after iteration {self._position["iter"]} and saved {path}; go on with --resume')
+        done = self._position['iter']
+        say(f'{name}: stopped after iteration {done} and saved {path}; continue with --resume')
         raise because or Interrupted(self.signal)
 
     def _save(self, runner: Runner) -> None:
-        if self._validating:  # averaged weights are in the place of the trained ones
+        if self._validating:  # averaged weights have replaced the trained ones
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook.after_val_epoch(runner)
@@ -205,12 +206,12 @@ def _iterations_of_an_update(runner: Runner) -> int:
 
 
 def _is_updated(runner: Runner, done: int) -> bool:
-    """Whether the gradients of all ``done`` iterations are in the weights."""
+    """Return whether the gradients of all ``done`` iterations have been applied to the weights."""
     return done % _iterations_of_an_update(runner) == 0 or done == runner.max_iters
 
 
 def _agree(store: dist.Store, mine: str | None) -> str | None:
-    """The first proposal that any process made, as all of them see it."""
+    """Return the first proposal of any process, which all of them see."""
     if mine:
         return store.compare_set(_STOP_KEY, '', mine).decode()
     return store.get(_STOP_KEY).decode() if store.check([_STOP_KEY]) else None
@@ -218,12 +219,12 @@ def _agree(store: dist.Store, mine: str | None) -> str | None:
 
 @contextlib.contextmanager
 def _others_waiting() -> Iterator[None]:
-    """Others do not end before the main process has saved: a launcher ends all when one has ended."""
+    """Keep the others alive until the main process has saved: a launcher ends all when one ends."""
     try:
         yield
     finally:
         if get_world_size() > 1:
-            with contextlib.suppress(RuntimeError):  # the process with the store may be gone
+            with contextlib.suppress(RuntimeError):  # the process that holds the store may be gone
                 if is_main_process():
                     ask_store(lambda store: store.set(_SAVED_KEY, '1'))
                 else:

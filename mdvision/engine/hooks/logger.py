@@ -1,4 +1,4 @@
-"""How often a training logs a line: often enough to see a small data set learn."""
+"""How often training logs a line: often enough to see progress on a small data set."""
 
 from mmengine.hooks import LoggerHook as HostLoggerHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -12,19 +12,19 @@ LINES = 4
 
 
 def adapted_interval(iterations: int) -> int:
-    """Iterations between two lines: 20, or fewer so that there are four lines, or one an iteration.
+    """Return the iterations between two lines: 20, or fewer in short epochs, for at least four lines.
 
     Args:
-        iterations: of an epoch; of the whole training where it does not count epochs.
+        iterations: in an epoch, or in the whole run if it does not count epochs.
     """
     return max(1, min(INTERVAL, iterations // LINES))
 
 
 class LoggerHook(HostLoggerHook):
-    """mmengine's, whose interval follows the length of an epoch where the config does not say it.
+    """mmengine's hook, whose interval follows from the length of an epoch if the config does not set it.
 
-    mmengine's own default of 10 gives an epoch of 11 to 19 iterations a single line. Where the interval is
-    adapted, the losses of a line are the means since the line before, not over the ``window_size`` of the
+    With mmengine's own default of 10, an epoch of 11 to 19 iterations has a single line. If the interval is
+    adapted, the losses of a line are the means since the previous line, not over the ``window_size`` of the
     log processor if that is longer.
 
     Args:

@@ -1,4 +1,4 @@
-"""Rate and schedule of a resumed run: what the config says now, on the optimizer state of the checkpoint."""
+"""Learning rate and schedule of a resumed run: those of the config, with the checkpoint's optimizer state."""
 
 import copy
 from collections import Counter
@@ -19,15 +19,15 @@ from mdvision.text import shortlist
 __all__ = ['SettingsHook', 'check_settings', 'follow_config', 'loadable']
 
 _DROP = object()
-# What schedulers work out from other settings.
+# What schedulers compute from other settings.
 _FOLLOWING = ('base_values', 'total_iters', '_last_value')
 
 
 class SettingsHook(Hook):
-    """Writes into every checkpoint what the config made of optimizer and schedulers before the first step.
+    """Record the initial settings of optimizer and schedulers in every checkpoint.
 
-    A resumed run tells by it what has changed in the config since. And functions, which some schedulers
-    keep among their numbers, stay out of checkpoints: no file with a function is read again.
+    From them, a resumed run can tell what has changed in the config since. Functions, which some
+    schedulers keep in their state, are left out: a checkpoint that holds one could not be read again.
     """
 
     priority = 'VERY_HIGH'
@@ -39,33 +39,33 @@ class SettingsHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if 'optimizer' in checkpoint:
             checkpoint['meta']['settings'] = runner.settings
-        _check_readable(runner)  # once more: a step may have made something
+        _check_readable(runner)  # again: a step may have added something
         schedulers = checkpoint.get('param_schedulers', [])
         for states in schedulers.values() if isinstance(schedulers, dict) else [schedulers]:
             states[:] = map(loadable, states)
 
 
 def loadable(state: Mapping) -> dict:
-    """The state of a scheduler without its functions."""
+    """Return the state of a scheduler without its functions."""
     return {key: value for key, value in state.items() if not callable(value)}
 
 
 def _check_readable(runner: Runner) -> None:
-    """Refuse a scheduler whose state would make checkpoints that are never read again."""
+    """Refuse a scheduler whose state would make checkpoints unreadable."""
     for name in _wrappers(runner):
         for scheduler in _of(name, runner.param_schedulers, []):
             for key, value in loadable(scheduler.state_dict()).items():
                 if not is_readable(value):
                     raise UserError(
-                        f'param_scheduler {type(scheduler).__name__}: what it keeps as {key!r} '
-                        f'({type(value).__name__}) cannot be read from a checkpoint again, which executes '
-                        'nothing. Its state_dict() may hold numbers, text, lists, dicts and tensors; let it '
-                        'leave out the rest, or write that in such values.'
+                        f'param_scheduler {type(scheduler).__name__}: its state {key!r} '
+                        f'({type(value).__name__}) could not be read back from a checkpoint, since reading '
+                        'one executes no code. Its state_dict() may hold numbers, text, lists, dicts and '
+                        'tensors; leave out the rest, or express it in such values.'
                     )
 
 
 def _wrappers(runner: Runner) -> dict[str, OptimWrapper]:
-    """The optimizers by name, which is '' where there is one."""
+    """Return the optimizers by name; a single one has the name ''."""
     wrapper = runner.optim_wrapper
     if isinstance(wrapper, OptimWrapperDict):
         return dict(wrapper.items())
@@ -73,14 +73,14 @@ def _wrappers(runner: Runner) -> dict[str, OptimWrapper]:
 
 
 def _of(name: str, every: object, default: object) -> object:
-    """The part of one optimizer in something that is a dict where there are several."""
+    """Return one optimizer's part of a value that is a dict if there are several."""
     if every is None:
         return default
     return every.get(name, default) if isinstance(every, Mapping) and name else every
 
 
 def _settings_of(runner: Runner) -> dict[str, dict]:
-    """Plain values of all optimizers and schedulers, as they are now."""
+    """Return the current plain values of all optimizers and schedulers."""
     found = {}
     for name, wrapper in _wrappers(runner).items():
         schedulers = _of(name, runner.param_schedulers, [])
@@ -94,7 +94,7 @@ def _settings_of(runner: Runner) -> dict[str, dict]:
 
 
 def _plain(value: object) -> object:
-    """A copy in numbers, text, lists and dicts, without anything else."""
+    """Return a copy that holds only numbers, text, lists and dicts."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic | np.ndarray | torch.Tensor):
@@ -109,7 +109,7 @@ def _plain(value: object) -> object:
 
 
 def check_settings(runner: Runner, checkpoint: Mapping, path: str) -> None:
-    """Refuse the optimizer state of a file that is of another optimizer.
+    """Refuse the state of a different optimizer.
 
     Raises:
         UserError: see :func:`mdvision.checkpoints.resumable.check_optimizer`.
@@ -123,18 +123,18 @@ def check_settings(runner: Runner, checkpoint: Mapping, path: str) -> None:
 
 
 def follow_config(runner: Runner, states: object, path: str) -> None:
-    """Give schedulers and optimizers their place in the schedule, once the state of the optimizer is loaded.
+    """Set schedulers and optimizers to their position in the schedule, after the optimizer state is loaded.
 
-    Where the config is as it was, all is as in the file. A setting that has changed takes effect: the
-    schedule is gone through again from its start, so that rates are those of a run that had this
-    config from the first step; other settings of the optimizer are the config's. A schedule that
-    depends on validations cannot be gone through again: it goes on as in the file. Either way the
-    change is said.
+    If the config has not changed, everything is as in the file. A changed setting takes effect: the
+    schedule is replayed from its start, so the learning rates are those of a run that had this config
+    from the first step; other settings of the optimizer are the config's. A schedule driven by
+    validation results cannot be replayed: it continues from its state in the file. Either way, the
+    change is reported.
 
     Args:
-        runner: with the optimizer state of the file, and its loop where the file left off.
+        runner: has the optimizer state of the file, and its loop is where the file left off.
         states: ``param_schedulers`` of the file.
-        path: of the file, for what is said.
+        path: the file, for the messages.
     """
     written = runner._loaded_meta.get('settings')
     for name, now in runner.settings.items():
@@ -144,7 +144,7 @@ def follow_config(runner: Runner, states: object, path: str) -> None:
             _load_states(schedulers, loaded)
             say(
                 f'note: {path} does not say which settings it was trained with, since another program or an '
-                'older version wrote it: rates and schedule go on as they were there, not as in the config'
+                'older version wrote it: learning rates and schedule continue from it, not from the config'
             )
             continue
         was = written[name]
@@ -152,7 +152,7 @@ def follow_config(runner: Runner, states: object, path: str) -> None:
         scheduled = {one['param_name'] for side in (was, now) for one in side['schedulers']}
         in_schedule = {f'{prefix}{p}' for p in scheduled for prefix in ('', 'initial_', 'max_', 'min_')}
         if any(one.get('use_betas') for side in (was, now) for one in side['schedulers']):
-            in_schedule.add('betas')  # the first of which is the momentum of Adam
+            in_schedule.add('betas')  # the first one is Adam's momentum
         wrapper = _wrappers(runner)[name]
         same_schedule = was['schedulers'] == now['schedulers'] and not _differ(was, now, in_schedule)
         validated = [type(one).__name__ for one in schedulers if getattr(one, 'need_val_args', False)]
@@ -168,8 +168,8 @@ def follow_config(runner: Runner, states: object, path: str) -> None:
             ignored = [text for key, text in changes if key is None or key in in_schedule]
             changes = [one for one in changes if one[1] not in ignored]
             say(
-                f'resume: {validated[0]} follows the validations so far, so the schedule goes on as in '
-                f'{path}; no effect has: {shortlist(ignored, 8)}'
+                f'resume: {validated[0]} depends on past validations, so the schedule continues from '
+                f'{path}; without effect: {shortlist(ignored, 8)}'
             )
         if changes:
             say(f'resume: {shortlist([text for _, text in changes], 8)} (from the config)')
@@ -187,15 +187,15 @@ def _go_through_again(
     now: Mapping,
     keys: set[str],
 ) -> None:
-    """All steps of the schedule up to here, in the order of a training."""
+    """Replay all steps of the schedule up to here, in the order of training."""
     for group, start in zip(wrapper.param_groups, now['groups'], strict=True):
         for key in keys:
             if key in start:
                 _put(group, key, start[key])
             else:
-                group.pop(key, None)  # of a scheduler that the config no longer has
+                group.pop(key, None)  # from a scheduler that the config no longer has
     iterations = _iterations(runner)
-    # mmengine warns of a schedule that is ahead of the optimizer.
+    # mmengine warns if a schedule is ahead of the optimizer.
     wrapper._global_step = iterations
     length, epochs = len(runner.train_dataloader), 0
     by_epoch = [one for one in schedulers if one.by_epoch]
@@ -213,7 +213,7 @@ def _go_through_again(
 
 
 def _iterations(runner: Runner) -> int:
-    """What a run of this config would have made by now; another batch makes other epochs."""
+    """Return how many iterations a run with this config would have done by now, batch size included."""
     loop = runner.train_loop
     if not isinstance(loop, EpochBasedTrainLoop):
         return loop.iter
@@ -221,7 +221,7 @@ def _iterations(runner: Runner) -> int:
 
 
 def _put(group: dict, key: str, value: object) -> None:
-    if isinstance(group.get(key), torch.Tensor):  # a rate that lives on the GPU
+    if isinstance(group.get(key), torch.Tensor):  # a learning rate stored on the GPU
         group[key].fill_(value)
     else:
         group[key] = copy.deepcopy(value)
@@ -233,12 +233,12 @@ def _differ(was: Mapping, now: Mapping, keys: set[str]) -> bool:
 
 
 def _changes(was: Mapping, now: Mapping) -> list[tuple[str | None, str]]:
-    """What differs between two records of settings: the key of the groups, or None, and a text."""
+    """Return the differences of two records of settings: key of the parameter groups or None, and a text."""
     found = []
     keys = dict.fromkeys(key for group in now['groups'] for key in group)
     for key in keys:
         if key.startswith(('max_', 'min_')) or (f'initial_{key}' in keys):
-            continue  # follow from the others
+            continue  # they follow from the others
         pairs = [
             (before[key], after[key])
             for before, after in zip(was['groups'], now['groups'], strict=True)
@@ -247,7 +247,7 @@ def _changes(was: Mapping, now: Mapping) -> list[tuple[str | None, str]]:
         other = [pair for pair in pairs if pair[0] != pair[1]]
         if not other:
             continue
-        # Behind the groups stands the optimizer's own setting, before any factor of a group.
+        # After the groups comes the optimizer's own setting, without the factor of any group.
         before, after = pairs[-1] if pairs[-1] in other else other[0]
         part = '' if pairs[-1] in other else f' in {len(other)} of {len(pairs) - 1} groups'
         name = f'optim_wrapper.optimizer.{key.removeprefix("initial_")}'

@@ -8,14 +8,13 @@ __all__ = ['SharedLossesHook', 'share_losses']
 
 
 class SharedLossesHook(Hook):
-    """Keeps what this process has recorded and the others do not know yet.
+    """Keep the losses that this process has recorded and not yet shared.
 
-    mmengine records and saves the losses of each process for itself. A line of the log is the mean of the
-    last iterations; a checkpoint has those of the main process only, from which a resumed run could not tell
-    what the line would have been.
+    mmengine records losses separately in each process. A log line shows the mean of the last iterations; a
+    checkpoint has only the losses of the main process, from which a resumed run could not reproduce it.
     """
 
-    priority = 'HIGH'  # after mmengine has recorded, before the log is written
+    priority = 'HIGH'  # after mmengine records, before the log is written
 
     def __init__(self):
         self.own: list[dict[str, float]] = []  # by iteration
@@ -27,14 +26,14 @@ class SharedLossesHook(Hook):
             self.own.append({name: float(recorded(f'train/{name}').current()) for name in names})
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """In a validation a process may be stopped alone."""
+        """Share before validation, in which a process may be stopped alone."""
         share_losses(runner)
 
 
 def share_losses(runner: Runner) -> None:
     """Record the mean of all processes instead of the losses of each; call it in all of them.
 
-    A part of the loss that not every process has in an iteration is the mean of those that have it.
+    A loss term that not every process has in an iteration is averaged over those that have it.
     """
     hook = next(hook for hook in runner.hooks if isinstance(hook, SharedLossesHook))
     own, hook.own = hook.own, []

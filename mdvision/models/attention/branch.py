@@ -1,6 +1,6 @@
 """Attention over branches: what the multi-scale modules share.
 
-Shapes: B batch, P channels in and out, n branches, Q = P / n channels of a branch, H x W map,
+Shapes: B batch, P channels in and out, n branches, Q = P / n channels of a branch, H x W feature map,
 s stride.
 """
 
@@ -40,18 +40,18 @@ class BranchAttention(nn.Module):
     The weighted branches are concatenated in reverse order (last kernel first), as the authors'
     code does: a permutation that only matters for loading weights.
 
-    It is not registered: a subclass says what a branch is.
+    It is not registered: a subclass defines what a branch is.
 
     Args:
         in_channels: P. Output channels are the same.
         kernels: kernel size of each branch, odd.
         groups: groups of each branch's convolution.
         gate_reduction: the gate has Q / gate_reduction hidden units, at least one.
-        build_branch: called with (Q, kernel size, groups), gives a module
+        build_branch: called with (Q, kernel size, groups), returns a module
             (B, P, H, W) -> (B, Q, H/s, W/s).
 
     Raises:
-        UserError: when P does not divide into the branches, their groups, or the gate.
+        UserError: if P is not divisible by the branches, their groups, or the gate.
     """
 
     def __init__(
@@ -76,18 +76,18 @@ class BranchAttention(nn.Module):
         name = type(self).__name__
         if not kernels or len(groups) != len(kernels):
             raise UserError(
-                f'{name}: one group count a kernel is expected, got kernels={tuple(kernels)} '
+                f'{name}: expected one group count per kernel, got kernels={tuple(kernels)} '
                 f'and groups={tuple(groups)}.'
             )
         for kernel_size in kernels:
             if kernel_size < 1 or kernel_size % 2 == 0:
                 raise UserError(
-                    f'{name}: kernels must be odd to keep the map size, got {kernel_size}. '
+                    f'{name}: kernels must be odd to keep the feature map size, got {kernel_size}. '
                     f'Use {max(1, kernel_size + 1)}.'
                 )
         if in_channels % len(kernels):
             raise UserError(
-                f'{name}: in_channels must divide by the {len(kernels)} branches, got {in_channels}. '
+                f'{name}: in_channels must be divisible by the {len(kernels)} branches, got {in_channels}. '
                 f'Use {-(-in_channels // len(kernels)) * len(kernels)}.'
             )
         branch_channels = in_channels // len(kernels)
@@ -95,7 +95,7 @@ class BranchAttention(nn.Module):
             if group < 1 or branch_channels % group:
                 raise UserError(
                     f'{name}: with in_channels={in_channels} a branch has {branch_channels} channels, '
-                    f'which groups={group} does not divide. Use smaller groups or a wider network.'
+                    f'not divisible by groups={group}. Use fewer groups or a wider network.'
                 )
         if not 1 <= gate_reduction <= branch_channels:
             raise UserError(

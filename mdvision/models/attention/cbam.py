@@ -2,7 +2,7 @@
 
 Paper: CBAM: Convolutional Block Attention Module, https://arxiv.org/abs/1807.06521
 
-Shapes: B batch, C channels, H x W map.
+Shapes: B batch, C channels, H x W feature map.
 """
 
 import torch
@@ -57,7 +57,7 @@ class CBAM(nn.Module):
         kernel_size: of the spatial convolution, odd.
 
     Raises:
-        UserError: for a reduction that leaves no hidden unit, or an even kernel.
+        UserError: if the reduction leaves no hidden unit, or the kernel size is even.
     """
 
     def __init__(self, in_channels: int, reduction: int = 16, kernel_size: int = 7):
@@ -69,7 +69,7 @@ class CBAM(nn.Module):
             )
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise UserError(
-                f'CBAM: kernel_size must be odd to keep the map size, got {kernel_size}. '
+                f'CBAM: kernel_size must be odd to keep the feature map size, got {kernel_size}. '
                 f'Use {max(1, kernel_size + 1)}.'
             )
         self.ca = _ChannelGate(in_channels, in_channels // reduction)

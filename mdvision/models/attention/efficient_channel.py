@@ -3,7 +3,7 @@
 Paper: ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks,
 https://arxiv.org/abs/1910.03151
 
-Shapes: B batch, C channels, H x W map, k kernel size.
+Shapes: B batch, C channels, H x W feature map, k kernel size.
 """
 
 import math
@@ -17,7 +17,7 @@ __all__ = ['EfficientChannelAttention']
 
 
 def _kernel_size(channels: int) -> int:
-    """The paper's rule: ``(log2(C) + 1) / 2``, cut to an integer, then up to an odd one."""
+    """The paper's rule: ``(log2(C) + 1) / 2``, truncated to an integer, then rounded up to an odd one."""
     size = int(abs((math.log2(channels) + 1) / 2))
     return size if size % 2 else size + 1
 
@@ -29,11 +29,11 @@ class EfficientChannelAttention(nn.Module):
     Args:
         in_channels: C.
         kernel_size: k, odd. By default it grows with C by the paper's rule: 3 for 8 to 127
-            channels, 5 for 128 to 2047, 7 from 2048. The authors of the CIFAR baseline give
-            3, 5, 5, 7 to the stages of their ResNet-50.
+            channels, 5 for 128 to 2047, 7 from 2048. The authors of the CIFAR baseline use
+            3, 5, 5, 7 in the stages of their ResNet-50.
 
     Raises:
-        UserError: for an even kernel.
+        UserError: if the kernel size is even.
     """
 
     def __init__(self, in_channels: int, kernel_size: int | None = None):

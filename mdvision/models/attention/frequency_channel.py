@@ -2,7 +2,7 @@
 
 Paper: FcaNet: Frequency Channel Attention Networks, https://arxiv.org/abs/2012.11879
 
-Shapes: B batch, C channels in 16 equal parts, H x W map, D x D grid of the transform.
+Shapes: B batch, C channels in 16 equal parts, H x W feature map, D x D grid of the transform.
 """
 
 import math
@@ -36,9 +36,9 @@ def _cosines(frequencies: Tensor, size: int, dtype: torch.dtype) -> Tensor:
 def _through_pooling(cosines: Tensor, size: int) -> Tensor:
     """Cosines of D grid cells (16, D) as weights of ``size`` positions (16, size).
 
-    Average pooling to the grid and then weighting the cells is linear in the map, so the weights
-    can be pulled back through the pooling. No pooled map is made: on CIFAR it would be three times
-    the size of the map.
+    Average pooling to the grid and then weighting the cells is linear in the feature map, so the
+    weights can be pulled back through the pooling. No pooled feature map is created: on CIFAR it
+    would be three times the size of the original.
     """
     eye = torch.eye(size, device=cosines.device, dtype=cosines.dtype)
     pooling = F.adaptive_avg_pool1d(eye, cosines.shape[1])  # (size, D): share of a position in each cell
@@ -48,7 +48,7 @@ def _through_pooling(cosines: Tensor, size: int) -> Tensor:
 def _part_channels(channels: int) -> int:
     if channels < _PARTS or channels % _PARTS:
         raise UserError(
-            f'FrequencyChannelAttention: in_channels must divide by its {_PARTS} frequencies, '
+            f'FrequencyChannelAttention: in_channels must be divisible by its {_PARTS} frequencies, '
             f'got {channels}. Use {max(1, -(-channels // _PARTS)) * _PARTS}.'
         )
     return channels // _PARTS
@@ -76,21 +76,21 @@ def _make_tables(module: 'FrequencyChannelAttention', _unmatched: object = None)
 class FrequencyChannelAttention(nn.Module):
     """Squeeze-and-excitation whose squeeze is a cosine transform: ``y = x * sigmoid(W2 relu(W1 q))``.
 
-    ``q[c] = sum_ij pooled[c,i,j] * f_u(i) * f_v(j)``, where ``pooled`` is the map average-pooled
-    to D x D (a smaller map is enlarged by repeating cells) and
+    ``q[c] = sum_ij pooled[c,i,j] * f_u(i) * f_v(j)``, where ``pooled`` is the feature map average-pooled
+    to D x D (a smaller one is enlarged by repeating cells) and
     ``f_u(i) = cos(pi u (i + 1/2) / D) / sqrt(D)``, times sqrt(2) where u > 0. Each sixteenth of the
     channels has its own frequencies (u, v). The linear layers have no bias.
 
     Args:
         in_channels: C, a multiple of 16.
-        grid: D. The authors take 56, 28, 14, 7 in the stages of a ResNet, the map sizes of a
+        grid: D. The authors use 56, 28, 14, 7 in the stages of a ResNet, the feature map sizes of a
             224-pixel image. ``None`` is the corrected form for any other size: the transform of
-            the H x W map itself, at the frequencies ``floor(u * H / 7), floor(v * W / 7)`` of the
-            7 x 7 grid, without pooling.
+            the H x W feature map itself, at the frequencies ``floor(u * H / 7), floor(v * W / 7)`` of
+            the 7 x 7 grid, without pooling.
         reduction: the hidden layer has C / reduction units, at least one.
 
     Raises:
-        UserError: for channels that do not divide, or a reduction that leaves no hidden unit.
+        UserError: if the channels are not divisible by 16, or the reduction leaves no hidden unit.
     """
 
     def __init__(self, in_channels: int, grid: int | None = 7, reduction: int = 16):
@@ -107,7 +107,7 @@ class FrequencyChannelAttention(nn.Module):
                 f'pooling, got {grid}. Use 7.'
             )
         self.grid = grid
-        # Not in the state dict: the tables follow from the arguments.
+        # Not in the state dict: the tables are determined by the arguments.
         self.register_buffer('rows', None, persistent=False)
         self.register_buffer('columns', None, persistent=False)
         self.fc = nn.Sequential(
@@ -121,7 +121,7 @@ class FrequencyChannelAttention(nn.Module):
         self.register_load_state_dict_post_hook(_make_tables)
 
     def _weights(self, table: Tensor, size: int, dtype: torch.dtype) -> Tensor:
-        """What each of ``size`` positions along an axis counts for in the transform, (16, size)."""
+        """Return the weight of each of ``size`` positions along an axis in the transform, (16, size)."""
         if self.grid is None:
             return _cosines(table, size, dtype)
         return _through_pooling(table.to(dtype), size)
@@ -133,12 +133,12 @@ class FrequencyChannelAttention(nn.Module):
         columns = self._weights(self.columns, x.shape[3], dtype)
         filters = (rows[:, :, None] * columns[:, None, :]).to(x.dtype)  # (16, H, W)
         parts = x.unflatten(1, (_PARTS, -1))  # (B, 16, C/16, H, W)
-        # A product and a sum: einsum would copy the map into another layout first.
+        # A product and a sum: einsum would copy the feature map into another layout first.
         q = (parts * filters[:, None]).sum((3, 4)).flatten(1)  # (B, C)
         return x * self.fc(q)[:, :, None, None]
 
     def transform_macs(self, x: Tensor) -> int:
-        """Multiply-adds of the transform, for counting: one for each element of the map."""
+        """Return the multiply-adds of the transform, for counting: one per element of the feature map."""
         return x.numel()
 
     def extra_repr(self) -> str:

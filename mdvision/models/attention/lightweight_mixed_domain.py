@@ -3,7 +3,7 @@
 Paper: LMA: lightweight mixed-domain attention for efficient network design, Applied Intelligence
 53 (2023).
 
-Shapes: B batch, C channels, H x W map, k kernel size.
+Shapes: B batch, C channels, H x W feature map, k kernel size.
 """
 
 import math
@@ -42,7 +42,7 @@ class LightweightMixedDomainAttention(nn.Module):
             starts as the identity.
 
     Raises:
-        UserError: for an even kernel.
+        UserError: if the kernel size is even.
     """
 
     def __init__(self, in_channels: int, kernel_size: int | None = None, identity_start: bool = False):

@@ -1,9 +1,9 @@
-"""EMANet's multi-scale attention: four mixers of growing kernel, weighted against each other.
+"""EMANet's multi-scale attention: four mixers with increasing kernel sizes, weighted against each other.
 
 Paper: EMANet (Xsmile-love/pytorch-emanet-master). Names of children are the authors', so that
 their checkpoints need almost no conversion.
 
-Shapes: B batch, P channels in and out, Q = P / 4 channels of a branch, H x W map, s stride.
+Shapes: B batch, P channels in and out, Q = P / 4 channels of a branch, H x W feature map, s stride.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def _mixer_branch(
 class MultiScaleAttention(BranchAttention):
     """Multi-scale convolution with branch attention, in place of a block's 3x3 convolution.
 
-    ``x_j = mixer_j(x)``, weighted and concatenated as :class:`BranchAttention` says.
+    ``x_j = mixer_j(x)``, weighted and concatenated as described in :class:`BranchAttention`.
 
     Args:
         in_channels: P. Output channels are the same.
@@ -86,7 +86,7 @@ class MultiScaleAttention(BranchAttention):
         soft_ban: arguments of :class:`SoftBAN`, for example ``dict(scale='sigmoid')``.
 
     Raises:
-        UserError: when P does not divide into the branches, their groups, or the gate.
+        UserError: if P is not divisible by the branches, their groups, or the gate.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class MultiScaleAttention(BranchAttention):
     ):
         if mixer_kernel < 1 or mixer_kernel % 2 == 0:
             raise UserError(
-                f'MultiScaleAttention: mixer_kernel must be odd to keep the map size, got {mixer_kernel}. '
-                f'Use {max(1, mixer_kernel + 1)}.'
+                f'MultiScaleAttention: mixer_kernel must be odd to keep the feature map size, got '
+                f'{mixer_kernel}. Use {max(1, mixer_kernel + 1)}.'
             )
 
         def mixer_branch(out_channels: int, kernel_size: int, groups: int) -> nn.Module:

@@ -3,7 +3,7 @@
 Paper: EPSANet: An Efficient Pyramid Squeeze Attention Block on Convolutional Neural Network,
 https://arxiv.org/abs/2105.14447
 
-Shapes: B batch, P channels in and out, Q = P / 4 channels of a branch, H x W map, s stride.
+Shapes: B batch, P channels in and out, Q = P / 4 channels of a branch, H x W feature map, s stride.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ __all__ = ['PyramidSplitAttention']
 
 @MODELS.register_module()
 class PyramidSplitAttention(BranchAttention):
-    """Convolutions of growing kernel with branch attention, in place of a block's 3x3 convolution.
+    """Convolutions with increasing kernel sizes and branch attention, in place of a block's 3x3 convolution.
 
     ``x_j = conv_j(x)``, (B, P, H, W) -> (B, Q, H/s, W/s) without bias, weighted and concatenated
-    as :class:`BranchAttention` says.
+    as described in :class:`BranchAttention`.
 
     Args:
         in_channels: P. Output channels are the same.
@@ -32,7 +32,7 @@ class PyramidSplitAttention(BranchAttention):
         gate_reduction: the gate has P / branches / gate_reduction hidden units, at least one.
 
     Raises:
-        UserError: when P does not divide into the branches, their groups, or the gate.
+        UserError: if P is not divisible by the branches, their groups, or the gate.
     """
 
     def __init__(

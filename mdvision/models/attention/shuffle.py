@@ -3,7 +3,7 @@
 Paper: SA-Net: Shuffle Attention for Deep Convolutional Neural Networks,
 https://arxiv.org/abs/2102.00240
 
-Shapes: B batch, C channels, G groups, c = C / 2G channels of half a group, H x W map.
+Shapes: B batch, C channels, G groups, c = C / 2G channels of half a group, H x W feature map.
 """
 
 import torch
@@ -19,7 +19,7 @@ __all__ = ['ShuffleAttention']
 class ShuffleAttention(nn.Module):
     """Half of each channel group gets a channel gate, half a spatial gate; then channels are shuffled.
 
-    A group of 2c consecutive channels is cut into halves a and b:
+    A group of 2c consecutive channels is split into halves a and b:
     ``a' = a * sigmoid(cweight * mean_hw(a) + cbias)``,
     ``b' = b * sigmoid(sweight * norm_hw(b) + sbias)``, where ``norm_hw`` is instance norm with an
     affine. All groups share these 6c numbers. The shuffle moves channel ``i * C/2 + j`` to
@@ -30,15 +30,15 @@ class ShuffleAttention(nn.Module):
         groups: G.
 
     Raises:
-        UserError: when C does not divide into halves of groups.
+        UserError: if C is not divisible into halves of groups.
     """
 
     def __init__(self, in_channels: int, groups: int = 64):
         super().__init__()
         if groups < 1 or in_channels < 1 or in_channels % (2 * groups):
             raise UserError(
-                f'ShuffleAttention: in_channels must divide by 2 * groups, got in_channels={in_channels} '
-                f'and groups={groups}. {_advice(in_channels, groups)}'
+                f'ShuffleAttention: in_channels must be divisible by 2 * groups, got in_channels='
+                f'{in_channels} and groups={groups}. {_advice(in_channels, groups)}'
             )
         self.groups = groups
         half_channels = in_channels // (2 * groups)
@@ -50,8 +50,8 @@ class ShuffleAttention(nn.Module):
         self.gn = nn.GroupNorm(half_channels, half_channels)
 
     def _norm(self, x: Tensor) -> Tensor:
-        # nn.GroupNorm itself refuses a single value a channel (B = G = H = W = 1), for which the
-        # answer is the bias.
+        # nn.GroupNorm itself rejects a single value per channel (B = G = H = W = 1), for which the
+        # result is the bias.
         return torch.group_norm(x, self.gn.num_groups, self.gn.weight, self.gn.bias, self.gn.eps)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Backbones: a tuple out, ``out_channels`` and ``out_strides`` declared, no task head."""
+"""Backbones: they return a tuple, declare ``out_channels`` and ``out_strides``, and have no task head."""
 
 from .base import Backbone
 from .dems_vit import DEMSViT

@@ -44,26 +44,26 @@ class Stage(nn.Sequential):
 
 
 class Backbone(BaseModule, ABC):
-    """A stem and stages; the output is a tuple, one entry for each of ``out_indices``.
+    """A stem and stages; the output is a tuple with one entry per element of ``out_indices``.
 
     A subclass builds its modules and, as the last thing in ``__init__``, calls
     :meth:`_declare_outputs`.
 
     Args:
-        num_stages: how many stages there are, for checking ``frozen_stages`` and ``out_indices``.
-        out_indices: the stages to return, counted from 0; or the outputs, where ``num_outputs`` is given.
+        num_stages: number of stages, for checking ``frozen_stages`` and ``out_indices``.
+        out_indices: the stages to return, counted from 0; or the outputs, if ``num_outputs`` is given.
         frozen_stages: -1 trains everything; 0 freezes the stem; n the stem and the first n stages.
         norm_eval: keep every batch norm in evaluation mode during training.
         with_cp: recompute the blocks in the backward pass to save memory; see :func:`run_block`.
         init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
-        num_outputs: how many outputs there are to choose from; one per stage by default.
+        num_outputs: number of outputs to choose from; one per stage by default.
 
     Attributes:
         out_channels: channels of each output.
-        out_strides: image pixels per map pixel of each output; empty where the outputs are tokens.
+        out_strides: image pixels per feature-map pixel of each output; empty if the outputs are tokens.
 
     Raises:
-        UserError: for a stage that does not exist.
+        UserError: if a stage does not exist.
     """
 
     out_channels: tuple[int, ...]
@@ -86,9 +86,7 @@ class Backbone(BaseModule, ABC):
                 f'{name}: out_indices must be a sequence, got {out_indices}. Use ({out_indices},).'
             )
         if num_stages < 1:
-            raise UserError(
-                f'{name}: at least one stage is needed (a block of a transformer), got {num_stages}.'
-            )
+            raise UserError(f'{name}: expected at least one stage (a transformer block), got {num_stages}.')
         out_indices = tuple(out_indices)
         what, count = ('stages', num_stages) if num_outputs is None else ('outputs', num_outputs)
         if not out_indices or not set(out_indices) <= set(range(count)):
@@ -110,7 +108,7 @@ class Backbone(BaseModule, ABC):
 
         Args:
             channels: of all stages (or outputs, see ``num_outputs``).
-            strides: of the same, image pixels per map pixel; None where the outputs are tokens.
+            strides: of the same, image pixels per feature-map pixel; None if the outputs are tokens.
         """
         self.out_channels = tuple(channels[i] for i in self.out_indices)
         self.out_strides = () if strides is None else tuple(strides[i] for i in self.out_indices)
@@ -118,7 +116,7 @@ class Backbone(BaseModule, ABC):
 
     @abstractmethod
     def _stem_and_stages(self) -> list[list[nn.Module | nn.Parameter]]:
-        """What belongs to the stem, then to each stage: what ``frozen_stages`` counts."""
+        """Return the modules of the stem, then those of each stage, as ``frozen_stages`` counts them."""
 
     def _freeze_stages(self) -> None:
         for parts in self._stem_and_stages()[: self.frozen_stages + 1]:
@@ -128,7 +126,7 @@ class Backbone(BaseModule, ABC):
                     part.eval()
 
     def train(self, mode: bool = True):
-        """Training mode, except for frozen stages and, with ``norm_eval``, the norms."""
+        """Set training mode, except for frozen stages and, with ``norm_eval``, the norms."""
         super().train(mode)
         self._freeze_stages()
         if mode and self.norm_eval:

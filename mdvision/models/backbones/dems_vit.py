@@ -1,6 +1,6 @@
 """DEMS-ViT: tokens of four patch sizes, ordered by region, and merged region by region.
 
-Code of the authors: visresearch/dems. Names of children are mostly theirs.
+Code of the authors: visresearch/dems. Most submodule names are theirs.
 
 Shapes: B batch, c image channels, H x W image, p patch, D width, R = (H/8p)(W/8p) regions, T tokens of
 a region: 64 + 16 + 4 + 1 = 85 at the start, K after a merge.
@@ -31,17 +31,16 @@ __all__ = ['DEMSViT', 'RegionMerge']
 
 
 class RegionMerge(nn.Module):
-    """K tokens a region from T: ``Y = softmax_T(scale * h)^T X``, (B, R, T, D) -> (B, R, K, D).
+    """Merge T tokens per region into K: ``Y = softmax_T(scale * h)^T X``, (B, R, T, D) -> (B, R, K, D).
 
     ``h = W3 GELU(W2 GELU(W1 LN(X) + b1) + b2) + b3`` with widths D -> 2D -> D/2 -> K. The softmax
-    is over the tokens of a region, so each of the K is a convex combination of them, whatever their
-    order.
+    is over the tokens of a region, so each of the K is a convex combination of them, in any order.
 
     Args:
         in_channels: D.
         num_tokens: K.
-        bias: whether there is a b3. The softmax cancels it: it changes nothing and learns nothing,
-            but checkpoints have it.
+        bias: whether there is a b3. The softmax cancels it, so it has no effect and gets no gradient,
+            but checkpoints contain it.
     """
 
     def __init__(self, in_channels: int, num_tokens: int, bias: bool = True):
@@ -53,7 +52,7 @@ class RegionMerge(nn.Module):
         self.fc3 = nn.Linear(in_channels // 2, num_tokens, bias=bias)
 
     def weights(self, x: Tensor) -> Tensor:
-        """(B, R, T, D) -> (B, R, T, K): of each token in each of the K sums."""
+        """(B, R, T, D) -> (B, R, T, K): the weight of each token in each of the K sums."""
         x = F.gelu(self.fc1(self.norm(x)))
         x = self.fc3(F.gelu(self.fc2(x)))
         return (self.scale * x).softmax(dim=2)
@@ -70,11 +69,11 @@ def _restore_tables(model: 'DEMSViT', _unmatched: object) -> None:
 class DEMSViT(Backbone):
     """Multi-scale ViT with regional merging; the output is the class token after the last norm.
 
-    The image is cut into patches of p, 2p, 4p and 8p pixels. All tokens of one 8p x 8p region stand
-    together; before the blocks ``merge_layers`` a :class:`RegionMerge` turns those of each region
-    into K tokens. The class token stays out of that and has no position.
+    The image is cut into patches of p, 2p, 4p and 8p pixels. All tokens of an 8p x 8p region are
+    contiguous; before each of the blocks ``merge_layers`` a :class:`RegionMerge` turns the tokens of
+    each region into K. The class token is not merged and has no position.
 
-    The output is a tuple of class tokens (B, D). There are no spatial maps: the merges dissolve the
+    The output is a tuple of class tokens (B, D). There are no feature maps: the merges dissolve the
     grid, so ``out_strides`` is empty. A stage is a block, together with the merge before it.
 
     =====  =========  =========  ============
@@ -85,16 +84,16 @@ class DEMSViT(Backbone):
     =====  =========  =========  ============
 
     Args:
-        image_size: pixels of a side, or (H, W): multiples of 8p. Only the size whose tables of
-            positions are kept: others work too, and compute theirs in each call.
-        patch_size: p, of the finest scale.
+        image_size: pixels per side, or (H, W): multiples of 8p. Position tables are stored for this
+            size only; other sizes work too, and compute theirs in each call.
+        patch_size: p, the patch size of the finest scale.
         embed_dim: D, a multiple of 4.
         num_heads: heads of the attention; divides D.
         depth: number of blocks.
         merge_counts: K of each merge.
-        merge_layers: before which block each merge is, counted from 1.
-        mlp_ratio: hidden width of the blocks' MLPs over D: one number, or one for each of the
-            ranges of blocks that the merges bound.
+        merge_layers: the block before which each merge is placed, counted from 1.
+        mlp_ratio: hidden width of the blocks' MLPs over D: one number, or one for each range of
+            blocks between merges.
         in_channels: c.
         drop_rate: of the dropouts after the embedding, the attention and in the MLPs.
         attn_drop_rate: of the dropout on the attention weights.
@@ -109,7 +108,7 @@ class DEMSViT(Backbone):
         init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
-        UserError: for sizes that do not divide, or merges that do not fit the depth.
+        UserError: if sizes are not divisible, or merges do not fit the depth.
     """
 
     def __init__(
@@ -175,7 +174,7 @@ class DEMSViT(Backbone):
         check_width('DEMSViT', embed_dim, num_heads)
         if len(merge_counts) != len(merge_layers):
             raise UserError(
-                f'DEMSViT: one of merge_counts for each of merge_layers is expected, got {merge_counts} and '
+                f'DEMSViT: expected one of merge_counts for each of merge_layers, got {merge_counts} and '
                 f'{merge_layers}.'
             )
         if merge_layers != tuple(layer for layer in range(1, depth + 1) if layer in merge_layers):
@@ -188,11 +187,11 @@ class DEMSViT(Backbone):
         if len(mlp_ratios) != len(merge_layers) + 1:
             raise UserError(
                 f'DEMSViT: mlp_ratio must be one number, or {len(merge_layers) + 1}, one for each range of '
-                f'blocks that the merges bound, got {mlp_ratios}.'
+                f'blocks between merges, got {mlp_ratios}.'
             )
 
     def _count_regions(self, height: int, width: int, what: str) -> tuple[int, int]:
-        """Rows and columns of regions; a remainder would be tokens that no region has."""
+        """Return the rows and columns of regions; a remainder would leave tokens outside all regions."""
         if self.patch_size < 1:
             raise UserError(f'DEMSViT: patch_size must be positive, got {self.patch_size}.')
         side = REGION * self.patch_size
@@ -205,7 +204,7 @@ class DEMSViT(Backbone):
         return height // side, width // side
 
     def _make_tables(self, like: Tensor) -> None:
-        """The positions of each scale for ``image_size``, of the type and on the device of ``like``."""
+        """Return the positions of each scale for ``image_size``, with the type and device of ``like``."""
         for scale, suffix in SCALES.items():
             rows, columns = (count * REGION // scale for count in self.regions)
             table = sine_cosine_positions(rows, columns, self.embed_dim, like.device)[None]

@@ -1,10 +1,10 @@
-"""DEMS-ViT for detection: its four patch sizes as four maps, with attention in windows of regions.
+"""DEMS-ViT for detection: its four patch sizes as four feature maps, with attention in windows of regions.
 
-The network is DEMS-ViT before its first merge; the windows, the padding and the norms of the maps are
-ours, the authors have no detector.
+The network is DEMS-ViT before its first merge. The windows, the padding and the norms of the feature maps
+are mdvision's: the authors have no detector.
 
-Shapes: B batch, c image channels, H x W image, p patch, D width, h heads, W windows of a x b regions, in
-each T = 85 a b tokens of which r = a b are those of the largest patches; N = W T.
+Shapes: B batch, c image channels, H x W image, p patch, D width, h heads, W windows of a x b regions, each
+with T = 85 a b tokens, of which r = a b belong to the largest patches; N = W T.
 """
 
 from collections.abc import Sequence
@@ -36,15 +36,15 @@ _REGION_TOKENS = sum((REGION // scale) ** 2 for scale in SCALES)  # 85
 
 
 class _WindowAttention(DEMSAttention):
-    """DEMS-ViT's attention in windows, all of whose coarsest tokens see the whole image.
+    """DEMS-ViT's attention in windows, with the coarsest tokens attending to the whole image.
 
-    A token attends to the class token and to those of its window. The class token and the tokens of
-    the largest patches, one a region, attend to everything: they cost 1/85 of full attention, and take
-    what is outside a window into it. One window is full attention.
+    A token attends to the class token and to the tokens of its window. The class token and the tokens
+    of the largest patches, one per region, attend to everything: this costs 1/85 of full attention and
+    brings information from outside into each window. A single window is full attention.
     """
 
     def forward(self, x: Tensor, windows: int = 1) -> Tensor:
-        """(B, 1 + N, D), the tokens window by window, the coarsest first in each -> (B, 1 + N, D)."""
+        """(B, 1 + N, D), ordered by window with the coarsest tokens first in each -> (B, 1 + N, D)."""
         if windows == 1:
             return super().forward(x)
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))
@@ -70,49 +70,49 @@ class _WindowBlock(DEMSBlock):
 
 
 def _split(length: int, largest: int | None) -> tuple[int, int]:
-    """(windows, regions of one) along a side: as few windows as can be, all equal, with least padding."""
+    """Return (windows, regions per window) along a side: the fewest equal windows, with the least padding."""
     windows = -(-length // (largest or length))
     return windows, -(-length // windows)
 
 
 def _to_map(x: Tensor, rows: int, height: int, columns: int, width: int) -> Tensor:
-    """Undoes ``by_cell``: (B, W, height * width, D) -> (B, D, rows * height, columns * width)."""
+    """Undo ``by_cell``: (B, W, height * width, D) -> (B, D, rows * height, columns * width)."""
     x = x.unflatten(2, (height, width)).unflatten(1, (rows, columns))
     return x.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
 
 @MODELS.register_module()
 class DEMSViTPyramid(Backbone):
-    """DEMS-ViT's tokens as maps (B, D, ceil(H/s), ceil(W/s)) of strides s = p, 2p, 4p, 8p.
+    """DEMS-ViT's tokens as feature maps (B, D, ceil(H/s), ceil(W/s)) of strides s = p, 2p, 4p, 8p.
 
-    The blocks run without merges; those after the authors' first merge have only seen merged tokens,
-    therefore there are 5 by default. Parameters have the names of :class:`DEMSViT`, and the weights of a
-    classifier of the same p and D start all but the new norms of the maps::
+    The blocks run without merges. Those after the authors' first merge have only seen merged tokens, so
+    there are 5 by default. Parameters have the names of :class:`DEMSViT`, and the weights of a classifier
+    with the same p and D initialize everything but the new norms of the feature maps::
 
         init_cfg=dict(type='Pretrained', checkpoint='...', prefix='backbone.')
 
-    Images of any size are padded with zeros right and below to whole regions of 8p x 8p, and to whole
-    windows: at most one region less than there are windows along a side. The padding takes part in the
-    attention, as that of a batch does, and is cut off the maps. Positions are the formula on the grid
-    that there is, so nothing is resized.
+    Images of any size are zero-padded on the right and bottom to whole regions of 8p x 8p and to whole
+    windows; the latter adds fewer regions along a side than there are windows. The padding takes part in
+    the attention, as the padding of a batch does, and is cropped from the feature maps. Positions are
+    computed for the actual grid, so nothing is resized.
 
-    Attention is within windows of regions; the class token, which has no map, and the token of each
-    region's largest patch attend to the whole image and so carry it from window to window. Time and
-    memory: docs/architecture.md.
+    Attention is within windows of regions; the class token, which is in no feature map, and the token of
+    each region's largest patch attend to the whole image and so carry information between windows. For
+    time and memory, see docs/architecture.md.
 
     Args:
         patch_size: p; 4 gives the strides 4 to 32 that detectors expect.
         embed_dim: D, a multiple of 4.
         num_heads: heads of the attention; divides D.
         depth: number of blocks.
-        window: the most regions along a side of a window; None for full attention in all blocks.
-        global_blocks: the blocks with full attention, counted from 0; quadratic in the pixels.
+        window: the maximum number of regions along a side of a window; None for full attention in all blocks.
+        global_blocks: the blocks with full attention, counted from 0; its cost is quadratic in the pixels.
         mlp_ratio: hidden width of the blocks' MLPs over D.
         in_channels: c.
         drop_rate: of the dropouts after the embedding, the attention and in the MLPs.
         attn_drop_rate: of the dropout on the attention weights.
         drop_path_rate: of stochastic depth in the last block; it grows linearly from 0 in the first.
-        out_indices: the maps to return, 0 for stride p to 3 for stride 8p. Each has a LayerNorm.
+        out_indices: the feature maps to return, 0 for stride p to 3 for stride 8p. Each has a LayerNorm.
         frozen_stages: -1 trains everything; 0 freezes the embedding and the class token; n those and
             the first n blocks; ``depth`` everything.
         norm_eval: accepted for the common contract; there is no batch norm.
@@ -120,7 +120,7 @@ class DEMSViTPyramid(Backbone):
         init_cfg: mmengine initialization, see above.
 
     Raises:
-        UserError: for sizes that do not divide, or blocks, windows or maps that do not exist.
+        UserError: if sizes are not divisible, or blocks, windows or feature maps do not exist.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class DEMSViTPyramid(Backbone):
         init_cfg: dict | None = None,
     ):
         self._check(patch_size, embed_dim, num_heads, depth, window, global_blocks)
-        # What is frozen is counted by block, and outputs by scale.
+        # Frozen stages are counted by block, outputs by scale.
         super().__init__(
             depth, out_indices, frozen_stages, norm_eval, with_cp, init_cfg, num_outputs=len(SCALES)
         )
@@ -194,7 +194,7 @@ class DEMSViTPyramid(Backbone):
         """Tokens of one patch size, by window: (B, c, H, W) -> (B, W, tokens, D)."""
         side = scale * self.patch_size
         height, width = x.shape[-2] // side, x.shape[-1] // side
-        # Of the parameters' type, so that the tokens are that under autocast as well.
+        # In the parameters' dtype, so that the tokens have it under autocast too.
         table = sine_cosine_positions(height, width, self.embed_dim, x.device).to(self.cls_token)
         x = getattr(self, f'patch_embed{SCALES[scale]}')(x) + table
         return by_cell(x, rows, columns, height // rows, width // columns)

@@ -1,6 +1,6 @@
 """A small ViT with self-attention or differential attention, for digits and other tiny images.
 
-Code of the authors: eithannak29/NanoDiffVision. Names of children are theirs.
+Code of the authors: eithannak29/NanoDiffVision. Submodule names are theirs.
 
 Shapes: B batch, c image channels, H x W image, p patch, D width, N = (H/p)(W/p) tokens of the image.
 """
@@ -41,7 +41,7 @@ def _build_attention(name: str, embed_dim: int, num_heads: int, **arguments) -> 
 
 
 class _PatchEmbeddings(nn.Module):
-    """``LN(conv(x))``, a patch a token: (B, c, H, W) -> (B, N, D), row by row."""
+    """``LN(conv(x))``, one token per patch: (B, c, H, W) -> (B, N, D), row by row."""
 
     def __init__(self, in_channels: int, embed_dim: int, patch_size: int):
         super().__init__()
@@ -71,14 +71,14 @@ class _Block(nn.Module):
 class DiffViT(Backbone):
     """ViT with a class token, learned positions and no norm at the end; a stage is a block.
 
-    The defaults are the authors' network of the 38.1 K result but for its ``attention='legacy'``.
+    The defaults are the authors' network of the 38.1 K result, except for its ``attention='legacy'``.
     Classify with :class:`MLPLogits`. The arguments from ``layer_index_start`` to
     ``mlp_activation_out`` undo peculiarities of the authors' code that their checkpoints need.
 
     Args:
         attention: ``'self'``, ``'differential'`` (:class:`DifferentialAttention`) or ``'legacy'``
             (:class:`LegacyDifferentialAttention`).
-        image_size: pixels of a side, or (H, W): for how many tokens positions are learned.
+        image_size: pixels per side, or (H, W): determines the number of tokens with learned positions.
         patch_size: p.
         in_channels: c.
         embed_dim: D.
@@ -94,10 +94,10 @@ class DiffViT(Backbone):
         key_bias: False omits the bias of the keys, which has no effect; ``'differential'`` has none.
         unused_norm: False omits the layer norm in each MLP that is never applied; it is frozen.
         mlp_activation_out: False omits the GELU after the second linear layer of the blocks' MLPs.
-        out_type: ``'cls_token'`` returns (B, D) a stage, ``out_strides`` is empty, and the image must
-            be a multiple of the patch; ``'featmap'`` drops the class token and returns maps
-            (B, D, H/p, W/p), where images of any size are padded with zeros right and below. For
-            another size than ``image_size`` the positions are resized (bicubic) in both.
+        out_type: ``'cls_token'`` returns (B, D) per stage, ``out_strides`` is empty, and the image size
+            must be a multiple of the patch size; ``'featmap'`` drops the class token and returns
+            feature maps (B, D, H/p, W/p), where images of any size are zero-padded on the right and
+            bottom. In both, for any size other than ``image_size``, the positions are resized (bicubic).
         out_indices: the blocks to return, counted from 0; the last by default.
         frozen_stages: -1 trains everything; 0 freezes the embedding; n that and the first n blocks.
         norm_eval: accepted for the common contract; there is no batch norm.
@@ -105,7 +105,7 @@ class DiffViT(Backbone):
         init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
-        UserError: for sizes that do not divide, or an attention, output or option that does not exist.
+        UserError: if sizes are not divisible, or an attention, output or option does not exist.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class DiffViT(Backbone):
         return [stem, *([block] for block in self.transformer_encoder)]
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
-        """(1, 1 + N, D): the learned table, resized when the image has another grid of patches."""
+        """Return (1, 1 + N, D): the learned table, resized if the image has another grid of patches."""
         if grid == self.grid:
             return self.positional_embeddings
         of_class, of_patches = self.positional_embeddings.tensor_split((1,), dim=1)

@@ -63,7 +63,7 @@ class EMANet(AttentionResNet):
     ):
         if 'conv2' in kwargs:
             raise UserError(
-                'EMANet: conv2 is taken by its multi-scale attention; use AttentionResNet(conv2=...) '
+                'EMANet: its multi-scale attention occupies conv2; use AttentionResNet(conv2=...) '
                 'for another module.'
             )
         if depth not in (50, 101, 152):
@@ -89,7 +89,7 @@ def _group_rows(groups: str | Sequence) -> Sequence[Sequence[int]]:
             raise UserError(f'EMANet: groups must be one of {sorted(_GROUPS)} or numbers, got {groups!r}.')
         return _GROUPS[groups]
     if isinstance(groups, int):
-        raise UserError(f'EMANet: groups must be four numbers, one a branch, got {groups}.')
+        raise UserError(f'EMANet: groups must be four numbers, one per branch, got {groups}.')
     rows = (groups,) * 4 if all(isinstance(g, int) for g in groups) else groups
     if len(rows) != 4 or any(len(row) != 4 for row in rows):
         raise UserError(

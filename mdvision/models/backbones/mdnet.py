@@ -1,9 +1,9 @@
-"""MDNet, and the MobileNetV2 for small images that it grows out of.
+"""MDNet, and the MobileNetV2 for small images on which it is based.
 
-Papers: MDNet (Gaojinghan1/MDNET); MobileNetV2, https://arxiv.org/abs/1801.04381. Names of children are
+Papers: MDNet (Gaojinghan1/MDNET); MobileNetV2, https://arxiv.org/abs/1801.04381. Submodule names are
 those of the former's code, so that its checkpoints need almost no conversion.
 
-Shapes: B batch, Cin block input channels, C block output channels, t expansion, H x W map, s stride.
+Shapes: B batch, Cin block input channels, C block output channels, t expansion, H x W feature map, s stride.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ __all__ = ['CIFARMobileNetV2', 'MDMobileNetV2', 'MDNet']
 
 
 class BiasedInvertedResidual(nn.Module):
-    """``x + residual(x)`` where stride and channels allow the sum, else ``residual(x)``.
+    """``x + residual(x)`` if stride and channels allow the sum, otherwise ``residual(x)``.
 
     ``residual`` is 1x1 to t Cin channels, depthwise 3x3 with the stride, 1x1 to C, each with batch
     norm, the first two with ReLU6. Unlike in the paper the convolutions have biases, and the first
@@ -48,26 +48,26 @@ class BiasedInvertedResidual(nn.Module):
         return x + out if self.has_shortcut else out
 
 
-# The second name is the older one, of configs and commands that were published with it.
+# The second name is the former one, still used in published configs and commands.
 @MODELS.register_module(name=['MDMobileNetV2', 'CIFARMobileNetV2'])
 class MDMobileNetV2(Backbone):
-    """MobileNetV2 with strides 1, 2, 4, 8, 8, 8, 8, 8, for images of 32 pixels, and a slot behind the stem.
+    """MobileNetV2 with strides 1, 2, 4, 8, 8, 8, 8, 8, for images of 32 pixels, and a slot after the stem.
 
-    The output is a tuple of maps, one for each of ``out_indices``; their channels and strides are in
+    The output is a tuple of feature maps, one for each of ``out_indices``; their channels and strides are in
     ``out_channels`` and ``out_strides``. Stages 0 to 6 are ``stage1`` to ``stage7`` (16, 24, 32, 64, 96,
     160, 320 channels), stage 7 is ``conv1``, the last 1x1 convolution (1280 channels). What comes after
     the last of ``out_indices`` is not built.
 
-    The authors pad their 1x1 stem, which puts a ring of one pixel around the map: maps are those of
-    an image of H+2 by W+2, for example 34, 17, 9, 5 pixels wide for 32 rather than 32, 16, 8, 4.
+    The authors pad their 1x1 stem, which adds a border of one pixel: the feature maps are those of an
+    image of H+2 by W+2, for example 34, 17, 9, 5 pixels wide for 32 rather than 32, 16, 8, 4.
     With ``stem_padding=0`` or the other stem they are H / stride, rounded up.
 
     Args:
         in_channels: channels of the image.
         stem: ``'cifar'`` (1x1 stride 1) or ``'imagenet'`` (3x3 stride 2, max-pool: strides 4, 8, 16, 32,
             32, 32, 32, 32), for large images and detection.
-        stem_padding: padding of the ``'cifar'`` stem; 1 is the authors', 0 leaves out the ring.
-        transform: what stands between the stem and the first stage, at the stem's resolution: a dict with
+        stem_padding: padding of the ``'cifar'`` stem; 1 is the authors', 0 omits the border.
+        transform: a module between the stem and the first stage, at the stem's resolution: a dict with
             the ``type`` of a registered module whose first argument is the channel count, 32; None for
             nothing. :class:`MDNet` has its block there.
         out_indices: the stages to return, counted from 0; the last, 7, by default.
@@ -78,7 +78,7 @@ class MDMobileNetV2(Backbone):
         init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
-        UserError: for a stem, padding, slot or stage that does not exist.
+        UserError: if a stem, padding, slot or stage does not exist.
     """
 
     stem_channels = 32
@@ -159,7 +159,7 @@ class MDMobileNetV2(Backbone):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> tuple of (B, out_channels[i], H / out_strides[i], W / out_strides[i]).
 
-        With the ring of ``stem_padding=1`` the maps are those of an image of H+2 by W+2.
+        With ``stem_padding=1`` the feature maps are those of an image of H+2 by W+2.
         """
         x = run_block(self.transform, self.pre(x), self.with_cp)
         outs = []
@@ -171,13 +171,13 @@ class MDMobileNetV2(Backbone):
         return tuple(outs)
 
 
-# The class by its older name, as ``type='mdvision.CIFARMobileNetV2'`` finds it.
+# The class under its former name, for ``type='mdvision.CIFARMobileNetV2'``.
 CIFARMobileNetV2 = MDMobileNetV2
 
 
 @MODELS.register_module()
 class MDNet(MDMobileNetV2):
-    """:class:`MDMobileNetV2` with :class:`MDNetBlock` behind the stem, at its resolution.
+    """:class:`MDMobileNetV2` with :class:`MDNetBlock` after the stem, at its resolution.
 
     Args:
         in_channels: channels of the image.
@@ -189,7 +189,7 @@ class MDNet(MDMobileNetV2):
         **kwargs: the other arguments of :class:`MDMobileNetV2`.
 
     Raises:
-        UserError: for a stem, padding, head count or stage that does not exist.
+        UserError: if a stem, padding, head count or stage does not exist.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class MDNet(MDMobileNetV2):
     ):
         if 'transform' in kwargs:
             raise UserError(
-                'MDNet: transform is taken by its transformer block; use MDMobileNetV2(transform=...) for '
+                'MDNet: its transformer block occupies transform; use MDMobileNetV2(transform=...) for '
                 'another module.'
             )
         transform = dict(type='MDNetBlock', num_heads=num_heads)

@@ -1,9 +1,9 @@
 """MobileNet for small images, the first of the two baselines of MDNet.
 
-Papers: MobileNets, https://arxiv.org/abs/1704.04861; MDNet (Gaojinghan1/MDNET). Names of children are
+Papers: MobileNets, https://arxiv.org/abs/1704.04861; MDNet (Gaojinghan1/MDNET). Submodule names are
 those of the latter's code, so that its checkpoints need almost no conversion.
 
-Shapes: B batch, Cin block input channels, C block output channels, H x W map, s stride.
+Shapes: B batch, Cin block input channels, C block output channels, H x W feature map, s stride.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class _Stem(nn.Module):
 
 
 class DepthwiseSeparable(nn.Module):
-    """``pointwise(depthwise(x))``: 3x3 a channel with the stride, then 1x1, each with batch norm and ReLU."""
+    """``pointwise(depthwise(x))``: depthwise 3x3 with the stride, then 1x1, each with batch norm and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
         super().__init__()
@@ -41,7 +41,7 @@ class DepthwiseSeparable(nn.Module):
             nn.BatchNorm2d(in_channels),
             nn.ReLU(inplace=True),
         )
-        # The authors' 1x1 convolution has a bias, although the norm takes it away again.
+        # The authors' 1x1 convolution has a bias, although the norm cancels it.
         self.pointwise = nn.Sequential(
             nn.Conv2d(in_channels, out_channels, 1),
             nn.BatchNorm2d(out_channels),
@@ -53,18 +53,18 @@ class DepthwiseSeparable(nn.Module):
         return self.pointwise(self.depthwise(x))
 
 
-# The second name is the older one, of configs and commands that were published with it.
+# The second name is the former one, still used in published configs and commands.
 @MODELS.register_module(name=['MDMobileNet', 'CIFARMobileNet'])
 class MDMobileNet(Backbone):
     """MobileNet with strides 1, 2, 4, 8, 16, for images of 32 pixels.
 
-    The output is a tuple of maps, one for each of ``out_indices``; their channels and strides are in
+    The output is a tuple of feature maps, one for each of ``out_indices``; their channels and strides are in
     ``out_channels`` and ``out_strides``. Stage 0 is ``stem`` (64 channels), stages 1 to 4 are
     ``conv1`` to ``conv4`` (128, 256, 512, 1024). What comes after the last of ``out_indices`` is not
     built.
 
     Args:
-        width_mult: multiplies the channel counts, which are then cut to integers.
+        width_mult: multiplies the channel counts, which are then truncated to integers.
         in_channels: channels of the image.
         stem: ``'cifar'`` (3x3 stride 1) or ``'imagenet'`` (3x3 stride 2: strides 2, 4, 8, 16, 32).
         out_indices: the stages to return, counted from 0; the last, 4, by default.
@@ -75,7 +75,7 @@ class MDMobileNet(Backbone):
         init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
-        UserError: for a width, stem or stage that does not exist.
+        UserError: if a width, stem or stage does not exist.
     """
 
     # channels, blocks, stride of the first block
@@ -100,7 +100,7 @@ class MDMobileNet(Backbone):
         channels, stride = int(32 * width_mult), self.stem_strides[stem]
         if channels < 1:
             raise UserError(
-                f'{name}: width_mult must leave the stem a channel (1/32 or more), got {width_mult}.'
+                f'{name}: width_mult must be at least 1/32, or the stem has no channel; got {width_mult}.'
             )
 
         first = _Stem(in_channels, channels, stride)
@@ -113,7 +113,7 @@ class MDMobileNet(Backbone):
             for block_stride in [stage_stride] + [1] * (num_blocks - 1):
                 blocks.append(DepthwiseSeparable(channels, width, block_stride))
                 channels = width
-            # The authors' stem holds the first block as well.
+            # The authors' stem includes the first block.
             stage = Stage(first, *blocks, with_cp=with_cp) if index == 0 else Stage(*blocks, with_cp=with_cp)
             self.add_module(self._stage_name(index), stage)
             stride *= stage_stride
@@ -142,5 +142,5 @@ class MDMobileNet(Backbone):
         return tuple(outs)
 
 
-# The class by its older name, as ``type='mdvision.CIFARMobileNet'`` finds it.
+# The class under its former name, for ``type='mdvision.CIFARMobileNet'``.
 CIFARMobileNet = MDMobileNet

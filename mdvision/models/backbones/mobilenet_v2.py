@@ -1,9 +1,9 @@
-"""MobileNetV2 with a slot for attention behind the depthwise convolution of its blocks.
+"""MobileNetV2 with a slot for attention after the depthwise convolution of its blocks.
 
 Papers: MobileNetV2, https://arxiv.org/abs/1801.04381; the slot is where LMA
-(ndsclark/LMANet) puts its module. Names of children are torchvision's, so its weights load.
+(ndsclark/LMANet) puts its module. Submodule names are torchvision's, so its weights load.
 
-Shapes: B batch, Cin block input channels, C block output channels, t expansion, H x W map, s stride.
+Shapes: B batch, Cin block input channels, C block output channels, t expansion, H x W feature map, s stride.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def _conv_bn_relu6(
 
 
 class InvertedResidual(nn.Module):
-    """``bn(project(attention(depthwise(expand(x)))))``, plus x where stride and channels allow it.
+    """``bn(project(attention(depthwise(expand(x)))))``, plus x if stride and channels allow it.
 
     ``expand`` (1x1 to t Cin channels) and ``depthwise`` (3x3 with the stride) end in batch norm and
     ReLU6. With t = 1 there is neither an expansion nor a slot.
@@ -84,7 +84,7 @@ class InvertedResidual(nn.Module):
 class AttentionMobileNetV2(Backbone):
     """MobileNetV2 whose blocks have a slot for attention between depthwise convolution and projection.
 
-    The output is a tuple of maps, one for each of ``out_indices``; their channels and strides are in
+    The output is a tuple of feature maps, one for each of ``out_indices``; their channels and strides are in
     ``out_channels`` and ``out_strides``. Stages 0 to 6 are the seven rows of the paper's table (16, 24,
     32, 64, 96, 160, 320 channels at strides 2, 4, 8, 16, 16, 32, 32), stage 7 is the last 1x1
     convolution (1280 channels). What comes after the last of ``out_indices`` is not built.
@@ -92,7 +92,7 @@ class AttentionMobileNetV2(Backbone):
     Args:
         width_mult: multiplies the channel counts, which are then rounded to multiples of 8 (of 4 for
             0.1); the 1280 channels of stage 7 only grow.
-        attention: what comes after the depthwise convolution (with its norm and ReLU6): a dict with
+        attention: the module after the depthwise convolution (with its norm and ReLU6): a dict with
             the ``type`` of a registered module whose first argument is the channel count, or seven
             entries, one for each of stages 0 to 6, ``None`` for a plain one. The one block of stage 0
             has no expansion and no slot, so the first entry is ``None``.
@@ -104,7 +104,7 @@ class AttentionMobileNetV2(Backbone):
         init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
-        UserError: for a width, stage or slot that does not exist.
+        UserError: if a width, stage or slot does not exist.
     """
 
     # expansion, channels, blocks, stride of the first block

@@ -1,9 +1,9 @@
 """A ResNet with two slots: any attention, and any replacement of the 3x3 convolution.
 
 Papers: Deep Residual Learning, https://arxiv.org/abs/1512.03385; the slots take the modules of
-``mdvision.models.attention``. Names of children are torchvision's, so its weights load.
+``mdvision.models.attention``. Submodule names are torchvision's, so its weights load.
 
-Shapes: B batch, Cin block input channels, P block width, H x W map, s stride.
+Shapes: B batch, Cin block input channels, P block width, H x W feature map, s stride.
 """
 
 from abc import ABC, abstractmethod
@@ -144,23 +144,23 @@ def build_stage(
 class AttentionResNet(Backbone):
     """ResNet whose blocks have a slot for attention and a slot in place of the 3x3 convolution.
 
-    The output is a tuple of maps, one for each of ``out_indices``; their channels and strides are
+    The output is a tuple of feature maps, one for each of ``out_indices``; their channels and strides are
     in ``out_channels`` and ``out_strides``. The stage strides are 1, 2, 2, 2 on top of the stem's.
 
     Args:
         depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks).
         stem: ``'imagenet'`` (7x7 stride 2, max-pool: stride 4), ``'cifar'`` (3x3 stride 1, no
             pool: stride 1) or ``'cifar_pool'`` (3x3 stride 1, max-pool: stride 2).
-        attention: what comes after the last norm of a block, before the addition: a dict with the
+        attention: the module after the last norm of a block, before the addition: a dict with the
             ``type`` of a registered module whose first argument is the channel count, or four
             entries, one per stage, ``None`` for a plain one.
         conv2: what replaces the 3x3 convolution, likewise; the module takes ``stride`` as well.
-        stage_blocks: blocks of the four stages, instead of those that ``depth`` stands for.
+        stage_blocks: number of blocks in each of the four stages, instead of those implied by ``depth``.
         base_channels: width of the first stage; it doubles from stage to stage.
         in_channels: channels of the image.
-        conv_init: how the convolutions outside the slots are drawn: ``'he_out'``, or ``'default'`` for
+        conv_init: initialization of the convolutions outside the slots: ``'he_out'``, or ``'default'`` for
             PyTorch's own.
-        num_stages: how many stages are built (C4 detectors use three); by default as many as
+        num_stages: number of stages to build (C4 detectors use three); by default as many as
             ``out_indices`` needs.
         out_indices: the stages to return, counted from 0; the last stage by default.
         frozen_stages: -1 trains everything; 0 freezes the stem; n the stem and the first n stages.
@@ -169,7 +169,7 @@ class AttentionResNet(Backbone):
         init_cfg: mmengine initialization, usually ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
-        UserError: for a depth, stem, stage or slot that does not exist.
+        UserError: if a depth, stem, stage or slot does not exist.
     """
 
     arch_settings = {

@@ -1,4 +1,4 @@
-"""What detection heads need and the upstream libraries lack."""
+"""Parts of detection heads that the upstream libraries lack."""
 
 from .c4 import BoxLinearWithBackground, MaxPoolRoIExtractor, StageHead
 

@@ -25,7 +25,7 @@ class StageHead(BaseModule):
     Args:
         backbone: config of an :class:`AttentionResNet` with four stages; the other stages are
             dropped.
-        stage: which stage to keep, from 0.
+        stage: the stage to keep, counted from 0.
     """
 
     def __init__(self, backbone: dict, stage: int = 3, init_cfg: dict | None = None):
@@ -48,19 +48,20 @@ class StageHead(BaseModule):
 
 @MODELS.register_module()
 class MaxPoolRoIExtractor(BaseModule):
-    """``bbox_roi_extractor`` of an mmdet RoI head: torchvision's RoI max pooling of one map.
+    """``bbox_roi_extractor`` of an mmdet RoI head: torchvision's RoI max pooling of one feature map.
 
-    mmcv's ``RoIPool`` is another operator: it does not round the corners of a region to whole map
-    pixels first.
+    mmcv's ``RoIPool`` is a different operator: it does not first round the corners of a region to whole
+    feature-map pixels.
 
-    The authors scale a region, for each axis, by size of the map / size of the image. A map of 38 pixels
-    of an image of 600 then holds a region of 600 pixels, where a stride of 16 says 37.5. An extractor without
-    ``stride`` must be told the size of the images: ``mdvision.FasterRCNN`` does that.
+    The authors scale a region along each axis by feature-map size / image size. For an image of 600 pixels
+    and a feature map of 38, a region of 600 pixels then spans all 38 pixels, where a stride of 16 gives
+    37.5. An extractor without ``stride`` must be told the size of the images: ``mdvision.FasterRCNN`` does
+    that.
 
     Args:
         output_size: bins along each side of a region.
-        out_channels: channels of the map.
-        stride: image pixels per map pixel, the geometry of the convolutions; None: as the authors.
+        out_channels: channels of the feature map.
+        stride: image pixels per feature-map pixel, the geometry of the convolutions; None: as the authors.
     """
 
     num_inputs = 1
@@ -79,27 +80,27 @@ class MaxPoolRoIExtractor(BaseModule):
         self.image_size = inputs[0].shape[-2:]
 
     def forward(self, feature_maps: tuple[Tensor, ...], rois: Tensor) -> Tensor:
-        """Maps ((B, C, H, W),) and rois (R, 5: image index, x1, y1, x2, y2) -> (R, C, size, size).
+        """Feature maps ((B, C, H, W),) and rois (R, 5: image index, x1, y1, x2, y2) -> (R, C, size, size).
 
         Raises:
-            UserError: there is neither a stride nor an image whose size is known.
+            UserError: there is no stride, and the image size is unknown.
         """
         (feature_map,) = feature_maps
-        # torchvision has no 16-bit kernel on CPUs, and boxes rounded to 16 bits are other boxes.
+        # torchvision has no 16-bit kernel on CPUs, and boxes rounded to 16 bits are different boxes.
         wide = feature_map if feature_map.dtype == torch.float64 else feature_map.float()
         rows, columns = self._scales(feature_map)
         scaled = rois.to(wide) * wide.new_tensor([1, columns, rows, columns, rows])
         return roi_pool(wide, scaled, self.output_size).to(feature_map.dtype)
 
     def _scales(self, feature_map: Tensor) -> tuple[float, float]:
-        """Map pixels per image pixel, along the height and along the width."""
+        """Return feature-map pixels per image pixel, along the height and along the width."""
         if self.stride is not None:
             return 1 / self.stride, 1 / self.stride
         if self.image_size is None:
             raise UserError(
-                'MaxPoolRoIExtractor without stride scales regions by size of the map / size of the image, '
-                "which nobody has told it. Expected a detector of type 'mdvision.FasterRCNN', which does, or "
-                'roi_head.bbox_roi_extractor.stride (16 for a C4 map).'
+                'MaxPoolRoIExtractor without stride scales regions by feature-map size / image size, but the '
+                "image size is unknown. Use a detector of type 'mdvision.FasterRCNN', which passes it on, or "
+                'set roi_head.bbox_roi_extractor.stride (16 for C4).'
             )
         height, width = self.image_size
         return feature_map.shape[-2] / height, feature_map.shape[-1] / width

@@ -1,4 +1,4 @@
-"""Parts of networks: what several share, and what would be too long for the file of one."""
+"""Network layers: those that several networks share, and those too long for a network's own file."""
 
 from .differential_attention import DifferentialAttention, LegacyDifferentialAttention, SelfAttention
 from .gelu_mlp import GELUMLP

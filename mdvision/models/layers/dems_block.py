@@ -1,6 +1,6 @@
 """The parts that DEMS-ViT and its pyramid for detection share: patches, positions, blocks.
 
-Code of the authors: visresearch/dems. Names of children are mostly theirs.
+Code of the authors: visresearch/dems. Most submodule names are theirs.
 
 Shapes: B batch, c image channels, H x W image, D width, N tokens.
 """
@@ -34,7 +34,7 @@ REGION = 8
 
 
 def sine_cosine_positions(height: int, width: int, dim: int, device: torch.device | None = None) -> Tensor:
-    """The fixed table of a grid, (height * width, dim) in float32, row by row.
+    """Return the fixed position table of a grid, (height * width, dim) in float32, row by row.
 
     ``[sin(r w) | cos(r w) | sin(c w) | cos(c w)]`` for the token in row r and column c, with
     ``w_k = 10000^(-k / (dim/4))``, k = 0 .. dim/4 - 1.
@@ -43,7 +43,7 @@ def sine_cosine_positions(height: int, width: int, dim: int, device: torch.devic
         height: rows of the grid.
         width: its columns.
         dim: a multiple of 4.
-        device: where to make it.
+        device: where to create it.
     """
     steps = torch.arange(dim // 4, dtype=torch.float64, device=device)
     frequencies = 10000.0 ** (-steps / (dim // 4))
@@ -66,7 +66,7 @@ def by_cell(x: Tensor, rows: int, columns: int, height: int, width: int) -> Tens
 
 
 class PatchEmbed(nn.Module):
-    """A patch a token, by one convolution: (B, c, H, W) -> (B, N, D), row by row."""
+    """One token per patch, by one convolution: (B, c, H, W) -> (B, N, D), row by row."""
 
     def __init__(self, in_channels: int, embed_dim: int, patch_size: int):
         super().__init__()
@@ -96,7 +96,7 @@ class FactorizedPatchEmbed(nn.Module):
 
 
 def patch_embeds(in_channels: int, embed_dim: int, patch_size: int) -> dict[str, nn.Module]:
-    """The embedding of each of :data:`SCALES` by the authors' name; the two largest are factorized.
+    """Return the embedding of each of :data:`SCALES` by the authors' names; the two largest are factorized.
 
     Args:
         in_channels: c.
@@ -118,7 +118,7 @@ class DEMSAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.qkv = nn.Linear(in_channels, 3 * in_channels, bias=False)
-        # Holds the rate, so that what sets the rate of all dropouts finds this one.
+        # Holds the rate, so that code that sets the rate of all dropouts finds this one.
         self.attn_drop = nn.Dropout(attn_drop_rate)
         self.proj = nn.Linear(in_channels, in_channels)
         self.proj_drop = nn.Dropout(drop_rate)
@@ -162,7 +162,7 @@ class DEMSBlock(nn.Module):
 
 
 def check_width(name: str, embed_dim: int, num_heads: int) -> None:
-    """Refuse a width that the positions or the heads do not divide.
+    """Refuse a width that is not divisible as positions and heads require.
 
     Args:
         name: of the backbone, for the message.
@@ -170,11 +170,11 @@ def check_width(name: str, embed_dim: int, num_heads: int) -> None:
         num_heads: heads of the attention.
 
     Raises:
-        UserError: it is no multiple of 4, or of ``num_heads``.
+        UserError: it is not a multiple of 4, or not of ``num_heads``.
     """
     if embed_dim % 4:
         raise UserError(
-            f'{name}: embed_dim must be a multiple of 4 (positions are a sine and a cosine of row and '
+            f'{name}: embed_dim must be a multiple of 4 (positions are sines and cosines of row and '
             f'column), got {embed_dim}.'
         )
     if num_heads < 1 or embed_dim % num_heads:

@@ -1,7 +1,7 @@
 """Self-attention, and the difference of two attention maps in its current and its legacy form.
 
 Code of the authors: eithannak29/NanoDiffVision; the idea is the DIFF Transformer's,
-https://arxiv.org/abs/2410.05258. Names of children are the authors', so that their checkpoints load.
+https://arxiv.org/abs/2410.05258. Submodule names are the authors', so that their checkpoints load.
 
 Shapes: B batch, N tokens, D channels, a heads, h = D / a channels of a head.
 """
@@ -22,7 +22,7 @@ def initial_lambda(layer_index: int) -> float:
 
     Evaluated in float32, as the authors do, so that float64 results agree too.
     """
-    # The device is named because this number must exist while a model is built on 'meta' as well.
+    # The device is explicit because this number must also exist while a model is built on 'meta'.
     exponent = torch.tensor(-0.3 * (layer_index - 1), dtype=torch.float32, device='cpu')
     return (0.8 - 0.6 * exponent.exp()).item()
 
@@ -50,8 +50,8 @@ class SelfAttention(nn.Module):
     Args:
         in_channels: D.
         num_heads: a; divides D.
-        key_bias: whether there is a bk. It adds one number to all scores of a query, which the
-            softmax cancels: it changes nothing and learns nothing, but checkpoints have it.
+        key_bias: whether there is a bk. It adds one number to all scores of a query, which the softmax
+            cancels: it has no effect and gets no gradient, but checkpoints contain it.
 
     Raises:
         UserError: when ``num_heads`` does not divide ``in_channels``.
@@ -73,7 +73,7 @@ class SelfAttention(nn.Module):
 
 
 class _TwoMapAttention(nn.Module, ABC):
-    """What both differential forms share.
+    """Base class of both differential forms.
 
     ``A_j = softmax(q1_j k1_j^T / sqrt h) - lambda_j softmax(q2_j k2_j^T / sqrt h)`` with
     ``lambda_j = exp(lq1_j . lk1_j) - exp(lq2_j . lk2_j) + l0(i)``, l0 of :func:`initial_lambda`.

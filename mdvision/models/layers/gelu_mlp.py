@@ -18,7 +18,7 @@ class GELUMLP(BaseModule):
         drop_rate: of both dropouts.
         activation_out: apply GELU after the second linear layer as well.
         dropout_out: whether there is the second dropout, on the output.
-        unused_norm: own a layer norm over E that is never applied, as some checkpoints do. Its
+        unused_norm: have a layer norm over E that is never applied, as some checkpoints do. Its
             parameters are frozen.
         init_cfg: mmengine initialization.
     """
@@ -42,7 +42,7 @@ class GELUMLP(BaseModule):
         self.act_out = nn.GELU() if activation_out else nn.Identity()
         self.drop_out = nn.Dropout(drop_rate) if dropout_out else nn.Identity()
         if unused_norm:
-            # Frozen, since distributed training waits for the gradient of what can have one.
+            # Frozen, since distributed training waits for the gradients of all trainable parameters.
             self.norm = nn.LayerNorm(hidden_channels).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:

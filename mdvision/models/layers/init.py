@@ -8,7 +8,7 @@ __all__ = ['he_out_']
 
 
 def he_out_(module: nn.Module) -> None:
-    """Draw every Conv2d weight below ``module`` from Normal(0, sqrt(2 / (kh * kw * out_channels))).
+    """Initialize every Conv2d weight below ``module`` from Normal(0, sqrt(2 / (kh * kw * out_channels))).
 
     ``out_channels`` is not divided by the groups, which is also what ``kaiming_normal_`` with
     ``mode='fan_out'`` computes. Biases keep PyTorch's default.

@@ -1,9 +1,9 @@
 """The transformer block of MDNet: differential channel attention and a multi-scale feed-forward net.
 
-Paper: MDNet (Gaojinghan1/MDNET). Names of children are the authors', so that their checkpoints need
+Paper: MDNet (Gaojinghan1/MDNET). Submodule names are the authors', so that their checkpoints need
 almost no conversion.
 
-Shapes: B batch, D channels, n heads, c = D / n channels of a head, H x W map, N = H W positions.
+Shapes: B batch, D channels, n heads, c = D / n channels of a head, H x W feature map, N = H W positions.
 """
 
 import math
@@ -47,10 +47,10 @@ class DifferentialChannelAttention(nn.Module):
 
     with q and k of unit length over the positions, and the output is ``conv1x1(M v)``.
 
-    With a head for each channel (the default, the authors' only form) M is 1 x 1, a softmax of one
+    With one head per channel (the default, the authors' only form) M is 1 x 1, a softmax of one
     number is 1, and so M = 1 - lambda whatever q, k and the temperatures are. Hence they are not
     computed; their parameters exist for the authors' checkpoints and get gradients of exactly zero.
-    With fewer heads the attention is real: the 3x3 and the 5x5 convolution then have two outputs a
+    With fewer heads the attention is real: the 3x3 and the 5x5 convolution then have two outputs per
     channel, one for each of q1, q2 and k1, k2.
 
     Args:
@@ -91,9 +91,9 @@ class DifferentialChannelAttention(nn.Module):
             return self.project_out(self._attend(u, v))
         out = self.project_out((1 - self._lambda()) * v)
         if torch.is_grad_enabled():
-            # q and k do not matter, but their parameters must have a gradient, zero, rather than
-            # none: AdamW decays only what has one, and DDP waits for all. The sum of no elements is
-            # such a zero whatever the values are; q and k need not be computed for it.
+            # q and k have no effect, but their parameters need a gradient of zero rather than none:
+            # AdamW decays only parameters with a gradient, and DDP waits for all. An empty sum gives
+            # such a zero whatever the values are, without computing q and k.
             out = out + sum(parameter.flatten()[:0].sum() for parameter in self._without_effect())
         return out
 
@@ -107,7 +107,7 @@ class DifferentialChannelAttention(nn.Module):
 
     def _attend(self, u: Tensor, v: Tensor) -> Tensor:
         """``M v`` for u (B, 3D, H, W) and v (B, D, H, W): (B, D, H, W)."""
-        # As in the authors' code the softmax has single precision at least.
+        # As in the authors' code, the softmax is computed in at least single precision.
         dtype = torch.promote_types(v.dtype, torch.float32)
         q, k = (
             F.normalize(self._two_maps(conv(u)).to(dtype), dim=-1)
@@ -120,7 +120,7 @@ class DifferentialChannelAttention(nn.Module):
         return out.reshape(v.shape)
 
     def _two_maps(self, x: Tensor) -> Tensor:
-        """(B, 2D, H, W), the two maps of a channel side by side -> (B, n, 2, c, N)."""
+        """(B, 2D, H, W), the two feature maps of a channel side by side -> (B, n, 2, c, N)."""
         return x.flatten(2).unflatten(1, (self.num_heads, -1, 2)).transpose(2, 3)
 
 
@@ -162,7 +162,7 @@ class MDNetBlock(nn.Module):
 
     Args:
         channels: D.
-        num_heads: heads of the attention; a head for each channel by default.
+        num_heads: heads of the attention; one per channel by default.
     """
 
     def __init__(self, channels: int, num_heads: int | None = None):

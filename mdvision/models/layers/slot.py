@@ -20,12 +20,12 @@ def build_slot(cfg: dict | str, channels: int, slot: str, **kwargs) -> nn.Module
     Args:
         cfg: the name of a registered module, or a dict with it (or the class) as ``type`` and its
             arguments.
-        channels: channels of the map that the module gets.
+        channels: channels of the feature map that the module receives.
         slot: name of the slot, for the message.
         **kwargs: what the slot itself sets, such as ``stride``.
 
     Raises:
-        UserError: when no such module is registered, or it does not take such arguments.
+        UserError: if no such module is registered, or it does not take these arguments.
     """
     cfg = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
     name = cfg.pop('type', None)
@@ -34,7 +34,7 @@ def build_slot(cfg: dict | str, channels: int, slot: str, **kwargs) -> nn.Module
         raise UserError(
             f'{slot}={{"type": {name!r}}}: no such module is registered.'
             + did_you_mean(str(name).rsplit('.', 1)[-1], MODELS.module_dict)
-            + f' Of ours there are {", ".join(_own_attention())}.'
+            + f" mdvision's are {', '.join(_own_attention())}."
             + ' A module of your own needs @MODELS.register_module() (from mdvision.registry) and its '
             "file in the config's custom_imports; see docs/add_an_attention.md."
         )
@@ -59,10 +59,10 @@ def _own_attention() -> list[str]:
 
 
 def slot_per_stage(value: Slot | Sequence[Slot], name: str, num_stages: int) -> list[Slot]:
-    """One entry for each stage from one name or dict (all stages) or ``num_stages`` entries.
+    """Return one entry per stage, from one name or dict (for all stages) or from ``num_stages`` entries.
 
     Raises:
-        UserError: for another number of entries.
+        UserError: if the number of entries is wrong.
     """
     if value is None or isinstance(value, dict | str):
         return [value] * num_stages

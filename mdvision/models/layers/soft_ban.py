@@ -1,6 +1,6 @@
 """SoftBAN: batch norm whose scale is a channel attention.
 
-Paper: EMANet. Shapes: B batch, C channels, H x W map.
+Paper: EMANet. Shapes: B batch, C channels, H x W feature map.
 """
 
 import torch
@@ -24,7 +24,7 @@ class SoftBAN(nn.Module):
     * ``scale='softmax_times_channels'``: the same times C (corrected: about 1 at the start);
     * ``scale='sigmoid'``: z itself (corrected: channels do not compete).
 
-    It is deliberately no ``_BatchNorm``: the authors' detector freezes every BatchNorm2d but
+    It is deliberately not a ``_BatchNorm``: the authors' detector freezes every BatchNorm2d but
     leaves this layer with batch statistics. ``follow_norm_eval=True`` makes backbones freeze it
     together with the others when they run with ``norm_eval=True``.
 
@@ -59,7 +59,7 @@ class SoftBAN(nn.Module):
         self.bias_readjust = nn.Parameter(torch.full(shape, -1.0))
         self.register_buffer('running_mean', torch.zeros(num_channels))
         self.register_buffer('running_var', torch.ones(num_channels))
-        # Stored by the authors' layer and never counted up; kept so that checkpoints match.
+        # Stored by the authors' layer and never incremented; kept so that checkpoints match.
         self.register_buffer('num_batches_tracked', torch.tensor(0, dtype=torch.long))
 
     def forward(self, x: Tensor) -> Tensor:

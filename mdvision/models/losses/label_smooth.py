@@ -27,7 +27,7 @@ class UnnormalizedLabelSmoothLoss(nn.Module):
         loss_weight: factor on the result.
 
     Raises:
-        UserError: an argument out of its range, a label of another shape, or a single class.
+        UserError: an argument is out of range, labels have the wrong shape, or there is a single class.
     """
 
     def __init__(self, label_smooth_val: float = 0.1, reduction: str = 'mean', loss_weight: float = 1.0):

@@ -10,7 +10,7 @@ __all__ = ['GlobalPool']
 
 @MODELS.register_module()
 class GlobalPool(BaseModule):
-    """Mean over the positions of each map, then dropout: what MMPretrain's pooling neck lacks.
+    """Mean over the positions of each feature map, then dropout, which MMPretrain's pooling neck lacks.
 
     Args:
         drop_rate: dropout after pooling (0.2 in MobileNetV2).

@@ -1,4 +1,4 @@
-"""A classifier that is an MLP, in the neck's place. Shapes: B batch, C features, K classes."""
+"""An MLP classifier in place of the neck. Shapes: B batch, C features, K classes."""
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ __all__ = ['MLPLogits']
 class MLPLogits(GELUMLP):
     """``logits = drop(GELU(W2 drop(GELU(W1 x + b1)) + b2))``, the classifier of NanoDiffVision.
 
-    In MMPretrain it is the neck, because ``ClsHead`` returns what the neck gives as the logits::
+    In MMPretrain it is the neck, because ``ClsHead`` returns the neck's output as the logits::
 
         neck=dict(type='mdvision.MLPLogits', in_channels=32, hidden_channels=128, num_classes=10),
         head=dict(type='ClsHead', loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1))
@@ -27,7 +27,7 @@ class MLPLogits(GELUMLP):
         num_classes: K.
         activation_out: False gives plain linear logits, without that GELU and dropout.
         drop_rate: of the dropouts; the authors have 0.1 here whatever the rate of the backbone.
-        unused_norm: own the layer norm that the authors never apply, as their checkpoints do.
+        unused_norm: have the layer norm that the authors never apply, as their checkpoints do.
         init_cfg: mmengine initialization.
     """
 

@@ -1,9 +1,9 @@
-"""A pyramid from the one map of a plain transformer.
+"""A feature pyramid from the single feature map of a plain transformer.
 
 Source: Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection", ECCV 2022,
-https://arxiv.org/abs/2203.16527, section 3. mmdet's necks want a map for each level.
+https://arxiv.org/abs/2203.16527, section 3. mmdet's necks need one feature map per level.
 
-Shapes: B batch, C channels in, K out, h x w the map.
+Shapes: B batch, C channels in, K out, h x w feature map.
 """
 
 import math
@@ -21,9 +21,9 @@ __all__ = ['SimplePyramid']
 
 
 def _rescale(channels: int, steps: int) -> tuple[nn.Sequential, int]:
-    """What makes a map 2^steps as large, and the channels that it leaves."""
+    """Return the layers that scale a feature map by 2^steps, and the number of channels they output."""
     if steps < 0:
-        # Rounding up keeps a map of one pixel, and ceil(image / stride) pixels.
+        # Rounding up keeps a feature map of one pixel, and gives ceil(image / stride) pixels.
         return nn.Sequential(*(nn.MaxPool2d(2, 2, ceil_mode=True) for _ in range(-steps))), channels
     layers = []
     for step in range(steps):
@@ -36,18 +36,18 @@ def _rescale(channels: int, steps: int) -> tuple[nn.Sequential, int]:
 
 def _one_map_expected(count: int) -> UserError:
     return UserError(
-        f'SimplePyramid: one map is expected, got {count}. Give the backbone one of its out_indices; for '
-        "several maps use mmdet's FPN."
+        f'SimplePyramid: expected one feature map, got {count}. Set a single entry in out_indices of the '
+        "backbone; for several feature maps use mmdet's FPN."
     )
 
 
 @MODELS.register_module()
 class SimplePyramid(BaseModule):
-    """Maps of several sizes from one, each on its own: rescaled, then ``LN(conv3x3(LN(conv1x1(x))))``.
+    """Several sizes of one feature map, each made separately: rescaled, then ``LN(conv3x3(LN(conv1x1(x))))``.
 
     Twice the size is a 2x2 transposed convolution with stride 2, which halves the channels; two of them
     have a LayerNorm and a GELU between. Half the size is a 2x2 max-pool. The norms are over the
-    channels of a pixel. With a map of stride s the strides are s over each factor: 4 to 32 for s = 16
+    channels of a pixel. For an input of stride s the strides are s over each factor: 4 to 32 for s = 16
     and the default factors::
 
         backbone=dict(type='mdvision.DiffViT', out_type='featmap', patch_size=16, ...),
@@ -56,17 +56,17 @@ class SimplePyramid(BaseModule):
     Args:
         in_channels: C, or [C] as mmdet's necks have it.
         out_channels: K.
-        scale_factors: powers of two, from the largest map to the smallest.
-        num_outs: how many maps; those after the last factor take every second pixel of the one before, as
-            in mmdet's ``FPN``. As many as factors by default.
+        scale_factors: powers of two, from the largest feature map to the smallest.
+        num_outs: number of feature maps; those after the last factor take every second pixel of the previous
+            one, as in mmdet's ``FPN``. As many as factors by default.
         init_cfg: mmengine initialization; PyTorch's default without it.
 
     Attributes:
-        roi_levels: how many of the maps regions are pooled from: one per factor.
+        roi_levels: number of feature maps from which regions are pooled: one per factor.
 
     Raises:
-        UserError: for factors that are no decreasing powers of two, channels that cannot be halved so
-            often, fewer maps than factors, or more than one map from the backbone.
+        UserError: if the factors are not decreasing powers of two, the channels cannot be halved often
+            enough, there are fewer outputs than factors, or the backbone returns several feature maps.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class SimplePyramid(BaseModule):
 
     @staticmethod
     def _check(in_channels, factors, num_outs) -> list[int]:
-        """The powers of two that the factors are."""
+        """Return the exponents of the factors as powers of two."""
         if len(in_channels) != 1:
             raise _one_map_expected(len(in_channels))
         if (
@@ -113,19 +113,19 @@ class SimplePyramid(BaseModule):
         steps = [round(math.log2(factor)) for factor in factors]
         if in_channels[0] < 1 or in_channels[0] % 2 ** max(steps[0], 0):
             raise UserError(
-                f'SimplePyramid: in_channels must be a multiple of {factors[0]}, since a map of {factors[0]} '
-                f'times the size has that much fewer channels, got {in_channels[0]}. Use another width of '
-                'the backbone, or smaller scale_factors.'
+                f'SimplePyramid: in_channels must be a multiple of {factors[0]}, since the feature map of '
+                f'{factors[0]} times the size has {factors[0]} times fewer channels, got {in_channels[0]}. '
+                'Use another width of the backbone, or smaller scale_factors.'
             )
         if num_outs is not None and num_outs < len(factors):
             raise UserError(
                 f'SimplePyramid: num_outs must be at least {len(factors)}, one for each of scale_factors='
-                f'{factors}, got {num_outs}. Leave factors out for fewer maps.'
+                f'{factors}, got {num_outs}. For fewer feature maps, remove factors.'
             )
         return steps
 
     def forward(self, feature_maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """((B, C, h, w),) -> (B, K, f h, f w) for each factor f, rounded up, then the further maps."""
+        """((B, C, h, w),) -> (B, K, f h, f w) for each factor f, rounded up, then the additional ones."""
         if len(feature_maps) != 1:
             raise _one_map_expected(len(feature_maps))
         outs = [level(feature_maps[0]) for level in self.levels]
