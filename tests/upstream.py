@@ -1,10 +1,10 @@
-"""What mdvision does to upstream libraries and uses of them beyond their public points.
+"""What mdvision patches in upstream libraries, and which of their private names it uses.
 
 python -m tests.upstream      # writes the tables of docs/upstream.md
 
-A name with an underscore may go with the next release of a library, and so may the method that a patch
-replaces. ``test_upstream.py`` holds the source of the package to the two lists below, and the lists to the
-libraries that are installed.
+A private name, or the method that a patch replaces, may disappear with the next release of a library.
+``test_upstream.py`` checks the source of the package against the two lists below, and the lists against
+the installed libraries.
 """
 
 import ast
@@ -29,13 +29,13 @@ ON_IMPORT = 'from `import mdvision` on'
 
 @dataclass(frozen=True)
 class Patch:
-    """Something of an upstream library, or of the process, that mdvision replaces.
+    """Something in an upstream library, or in the process, that mdvision replaces.
 
     Attributes:
-        target: by its whole name.
-        written: what the code calls it, as :func:`patches` gives it.
-        takes: the parameters of a method; None for what is no method.
-        why: what it is for.
+        target: its full name.
+        written: how the code refers to it, as returned by :func:`patches`.
+        takes: the parameters of a method; None for anything else.
+        why: its purpose.
         until: when it is in place.
         test: a test that fails without it: ``file::test``, or the file.
     """
@@ -60,18 +60,18 @@ class Private:
 PATCHES = (
     Patch(
         'mmengine.config.Config.fromstring', 'Config.fromstring', ('cfg_str', 'file_format'),
-        'the config in a checkpoint is a program, and refused; MMDetection and MMPretrain call this',
+        'a config in a checkpoint is a program and is rejected; MMDetection and MMPretrain call this',
         ON_IMPORT, 'checkpoints/test_safe_loading.py::test_the_config_in_a_checkpoint_is_not_executed',
     ),
     Patch(
         'mmengine.runner.checkpoint.load_state_dict', 'host.load_state_dict',
         ('module', 'state_dict', 'strict', 'logger'),
-        'weights of another model are an error, where MMEngine goes on with random ones',
+        'weights of another model are an error, where MMEngine continues with random ones',
         ON_IMPORT, 'checkpoints/test_pretrained.py::test_the_file_of_another_model',
     ),
     Patch(
         'mmcv._ext', 'mmcv._ext', None,
-        "torchvision's operators where the compiled extension is missing: `mmcv.ops` asks no other module",
+        "torchvision's operators if the compiled extension is missing: `mmcv.ops` uses no other module",
         ON_IMPORT, 'ops/test_nms.py',
     ),
     Patch(
@@ -81,53 +81,53 @@ PATCHES = (
     ),
     Patch(
         'mmengine.device.utils.DEVICE', 'device_utils.DEVICE', None,
-        '`--device cpu` on a machine with another device: MMEngine chooses when it is imported',
+        '`--device cpu` on a machine with another device: MMEngine chooses the device when it is imported',
         'from `--device cpu` on',
         'processes/test_devices_and_locales.py::test_the_cpu_is_kept_to_where_the_hosts_see_another_device',
     ),
     Patch(
         'mmengine.optim.OptimWrapper.update_params', 'wrapper.update_params',
         ('self', 'loss', 'step_kwargs', 'zero_kwargs'),
-        'a loss that is not finite reaches no weight, whatever the class of the wrapper',
+        'a NaN or infinite loss never reaches the weights, whatever the class of the wrapper',
         'in a run',
         'engine/test_divergence.py::test_the_message_names_the_terms_the_iteration_and_the_images',
     ),
     Patch(
         'mmengine.optim.OptimWrapper.step', 'wrapper.step', ('self', 'kwargs'),
-        'the same for gradients, after the last of several iterations',
+        'the same for gradients, after the last of the accumulated iterations',
         'in a run', 'engine/test_divergence.py::test_summed_gradients_are_looked_at_before_the_update',
     ),
     Patch(
         'mmengine.model.BaseModel.parse_losses', 'model.parse_losses', ('self', 'losses'),
         'the message about such a loss names its terms',
-        'in a training',
+        'during training',
         'engine/test_divergence.py::test_the_message_names_the_terms_the_iteration_and_the_images',
     ),
     Patch(
         'mmengine.visualization.Visualizer.add_config', 'built.add_config', ('self', 'config', 'kwargs'),
-        'a start that fails writes nothing into the folder of an earlier run; MMEngine writes when it builds',
+        'a failed start writes nothing into the folder of an earlier run; MMEngine writes when it is built',
         'until the first iteration',
         'work_dir/test_first_writing.py::test_a_start_that_fails_leaves_a_finished_run_as_it_was',
     ),
     Patch(
         'mmdet.models.BaseDetector.extract_feat', 'model.extract_feat', ('self', 'batch_inputs'),
         'prediction and loss of a validation batch share the features',
-        'in a validation batch',
+        'during a validation batch',
         'integration/test_validation_loss.py::'
         'test_it_is_logged_beside_the_metrics_and_features_are_computed_once',
     ),
     Patch(
         'mmdet.models.roi_heads.roi_extractors.BaseRoIExtractor.forward', 'module.forward',
         ('self', 'feats', 'rois', 'roi_scale_factor'),
-        'regions keep their corners under mixed precision in stock configs too',
-        'in a model that our runner builds',
+        'regions keep exact corners under mixed precision in stock configs too',
+        "in a model built by mdvision's runner",
         'test_fitted_detectors.py::test_the_extractors_of_mmdet_keep_the_corners_in_our_runner',
     ),
     Patch(
         'mmdet.models.roi_heads.roi_extractors.SingleRoIExtractor.forward', 'extractor.forward',
         ('self', 'feats', 'rois', 'roi_scale_factor'),
-        'counting looks at the shapes of regions only',
-        'in a model that is thrown away', 'tools/test_complexity_tool.py::test_a_two_stage_detector',
+        'counting uses only the shapes of regions',
+        'in a temporary model', 'tools/test_complexity_tool.py::test_a_two_stage_detector',
     ),
     Patch(
         'logging.FileHandler.handleError', 'handler.handleError', ('self', 'record'),
@@ -136,85 +136,85 @@ PATCHES = (
     ),
     Patch(
         'threading.excepthook', 'threading.excepthook', None,
-        'the same error in the thread of TensorBoard is not printed twice',
+        "the same error in TensorBoard's thread is not printed twice",
         'in a command', 'work_dir/test_full_disk.py::test_what_a_thread_of_tensorboard_raises_is_said_once',
     ),
     Patch(
         'PIL.Image.MAX_IMAGE_PIXELS', 'Image.MAX_IMAGE_PIXELS', None,
-        'large images are data, not attacks', 'while one is checked',
+        'large images are data, not attacks', 'while an image is checked',
         'datasets/test_voc_annotation.py::test_images_above_179_megapixels_are_images',
     ),
     Patch(
         'sys.stdout', 'setattr(sys, name)', None,
-        'a run goes on when nobody reads what it prints', 'in a command',
+        'a run continues when nobody reads its output', 'in a command',
         'processes/test_stopping.py::test_ctrl_c_where_the_program_behind_the_pipe_is_gone_first',
     ),
 )  # fmt: skip
 
 PRIVATE = (
     Private(
-        'mmengine.runner.Runner', ('_work_dir', '_log_dir'), 'the log begins in a temporary folder: no setter'
+        'mmengine.runner.Runner', ('_work_dir', '_log_dir'), 'the log begins in a temporary folder; no setter'
     ),
     Private(
         'mmengine.runner.Runner', ('_resume', '_has_loaded'),
-        'our `load_checkpoint` and `resume` leave what those of MMEngine leave; its EMAHook reads the first',
+        "`load_checkpoint` and `resume` set what MMEngine's set; its EMAHook reads the first",
     ),
     Private(
         'mmengine.runner.EpochBasedTrainLoop',
         ('_epoch', '_iter', '_max_iters', '_decide_current_val_interval'),
-        'a loop of its own counts by itself; the public names can only be read',
+        'a custom loop keeps its own count; the public names are read-only',
     ),
     Private(
         'mmengine.hooks.CheckpointHook',
         ('_save_checkpoint_with_step', '_save_best_checkpoint', '_init_rule'),
-        'what is outdated is deleted after its successor is written: MMEngine does both in these',
+        'an outdated checkpoint is deleted after its successor is written; MMEngine does both in these',
     ),
     Private('mmengine.optim.OptimWrapper', ('_accumulative_counts',), 'no public name for this argument'),
-    Private('mmengine.optim', ('_ParamScheduler',), 'exported like this'),
-    Private('mmengine.optim._ParamScheduler', ('_get_value',), 'what a scheduler implements'),
+    Private('mmengine.optim', ('_ParamScheduler',), 'exported under this name'),
+    Private('mmengine.optim._ParamScheduler', ('_get_value',), 'the method that a scheduler implements'),
     Private(
         'mmengine.optim._ParamScheduler', ('_global_step',),
-        'a resumed schedule is gone through again: without it MMEngine warns at each resumption',
+        'a resumed schedule is replayed; without it, MMEngine warns at each resumption',
     ),
-    Private('mmengine.visualization.BaseVisBackend', ('_init_env',), 'what a backend implements'),
-    Private('mmengine.config.Config', ('_get_cfg_path',), 'which file a base in another package is'),
-    Private('mmengine.logging.MMLogger', ('_instance_dict',), 'asking for the logger would make one'),
+    Private('mmengine.visualization.BaseVisBackend', ('_init_env',), 'the method that a backend implements'),
+    Private('mmengine.config.Config', ('_get_cfg_path',), 'finds the file of a base in another package'),
+    Private('mmengine.logging.MMLogger', ('_instance_dict',), 'asking for the logger would create one'),
     Private(
         'mmengine.runner.CheckpointLoader', ('_schemes',),
-        'every beginning of an address must lead to a loader of ours, those of later versions too',
+        "every address prefix must lead to one of mdvision's loaders, including prefixes of later versions",
     ),
     Private(
         'mmengine.runner.checkpoint', ('_get_mmengine_home', '_process_mmcls_checkpoint'),
-        'our loaders give what those of MMEngine give',
+        "mdvision's loaders return what MMEngine's return",
     ),
     Private(
         'mmengine.dataset.BaseDataset', ('_fully_initialized', '_indices', '_metainfo'),
-        'overridden `full_init`, and classes that the folder tells',
+        'overriding `full_init`, and classes derived from the folders',
     ),
     Private(
         'mmengine.model.ImgDataPreprocessor', ('_channel_conversion',),
-        'how a checkpoint was trained: no public name for this argument',
+        'preprocessing recorded in checkpoints; no public name for this argument',
     ),
-    Private('torch.distributed.distributed_c10d', ('_get_default_store',), 'processes agree where to stop'),
+    Private('torch.distributed.distributed_c10d', ('_get_default_store',), 'to agree on where to stop'),
     Private('torch.utils', ('_python_dispatch', '_pytree'), 'counting operators: there is no other way'),
     Private('torch.UntypedStorage', ('_cdata',), 'which tensors share memory, on the meta device too'),
     Private('torch._ops.OpOverload', ('_overloadpacket',), 'one formula for all overloads of an operator'),
     Private('torch.ops.aten', ('_fft_c2c', '_fft_c2r', '_fft_r2c'), 'the operators behind `torch.fft`'),
     Private('torch.nn.modules.batchnorm', ('_BatchNorm',), 'every kind of batch norm'),
-    Private('torch.cpu', ('_is_avx512_bf16_supported',), 'only said by the doctor, if it is there'),
-    Private('numpy', ('_core',), "the pickles of CIFAR, read without executing anything"),
+    Private('torch.cpu', ('_is_avx512_bf16_supported',), 'only reported by the doctor, if it exists'),
+    Private('numpy', ('_core',), "CIFAR's pickles, read without executing anything"),
     Private('numpy._core.multiarray', ('_reconstruct',), 'the same'),
-    Private('atexit', ('_run_exitfuncs',), 'one of several processes ends without taking Python apart'),
+    Private('atexit', ('_run_exitfuncs',), 'one of several processes ends without interpreter shutdown'),
 )  # fmt: skip
 
-# Documented although they begin with an underscore; settings that are made by assigning to them.
+# Documented despite their underscore; and settings that are changed by assignment.
 _DOCUMENTED = {'os._exit'}
 _OWN = ('self', 'cls', 'cfg')
 _SETTINGS = {'handler.mode', 'os.environ', 'torch.backends.cudnn.benchmark'}
 
 
 def source() -> Iterator[tuple[str, ast.Module]]:
-    """Every file of the package, by its path in it."""
+    """Yield every file of the package with its relative path."""
     for path in sorted(PACKAGE.rglob('*.py')):
         yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding='utf-8'))
 
@@ -223,11 +223,11 @@ def source() -> Iterator[tuple[str, ast.Module]]:
 
 
 def patches() -> dict[str, set[str]]:
-    """What mdvision sets in modules, classes and objects of others, each with the files.
+    """Return what mdvision sets in modules, classes and objects of other packages, each with the files.
 
-    That are: what :func:`~mdvision.upstream.replace_method` replaces; names in an imported module or class;
-    methods of the classes that a file imports, or knows through its modules, in objects; and anything that
-    goes past an assignment: ``vars(x)[...]``, ``x.__class__``, ``sys.meta_path``.
+    These are: what :func:`~mdvision.upstream.replace_method` replaces; names in an imported module or class;
+    in objects, methods of the classes that a file imports or reaches through imported modules; and anything
+    that bypasses assignment: ``vars(x)[...]``, ``x.__class__``, ``sys.meta_path``.
     """
     found = defaultdict(set)
     for file, tree in source():
@@ -279,7 +279,7 @@ def _root(target: ast.expr) -> str:
 
 
 def _imported_objects(tree: ast.Module) -> dict[str, object]:
-    """What a file imports of other packages, by the name that it has there."""
+    """Return what a file imports from other packages, by its name in the file."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -306,7 +306,7 @@ def _methods(objects) -> set[str]:
 
 
 def resolve(name: str) -> object:
-    """An object by its whole name."""
+    """Return an object by its full name."""
     parts = name.split('.')
     for end in range(len(parts), 0, -1):
         try:
@@ -323,7 +323,7 @@ def resolve(name: str) -> object:
 
 
 def private_uses() -> dict[str, set[str]]:
-    """Private names of upstream libraries that mdvision reads, sets or overrides, each with the files."""
+    """Return private names of upstream libraries that mdvision reads, sets or overrides, with the files."""
     trees = dict(source())
     own = {name for tree in trees.values() for name in _defined(tree)}
     inherited = {
@@ -388,7 +388,7 @@ def _of_bases(cls: type) -> set[str]:
 
 
 def attributes_set(cls: type) -> Iterator[str]:
-    """What the methods of a class set in its objects, and in others."""
+    """Yield the attributes that the methods of a class set in its objects, and in others."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     except (OSError, TypeError):  # compiled
@@ -404,7 +404,7 @@ def _set_in_itself(tree: ast.AST) -> Iterator[str]:
 
 
 def _named_in_class(node: ast.ClassDef) -> set[str]:
-    """What the methods of a class ask of ``self``, ``cls`` and ``super()``, and what the class defines."""
+    """Return the names that a class uses of ``self``, ``cls`` and ``super()``, and those it defines."""
     names = {inner.name for inner in node.body if isinstance(inner, ast.FunctionDef)}
     for inner in ast.walk(node):
         if isinstance(inner, ast.Attribute) and ast.unparse(inner.value) in ('self', 'cls', 'super()'):
@@ -428,7 +428,7 @@ def _asked_of_others(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def render() -> dict[str, str]:
-    """The tables of the page, by the names of their marks."""
+    """Return the tables of the page, by the names of their markers."""
     replaced, private = patches(), private_uses()
     lines = ['| replaced | in | why | in place | test |', '|---|---|---|---|---|']
     for one in PATCHES:
@@ -449,7 +449,7 @@ def _files(files: set[str]) -> str:
 
 
 def with_tables(page: str) -> str:
-    """The page with the tables as they are now."""
+    """Return the page with the current tables."""
     for name, table in render().items():
         begin, end = f'<!-- {name}: begin -->\n', f'\n<!-- {name}: end -->'
         before, _, rest = page.partition(begin)

@@ -173,7 +173,7 @@ class _StopHook(Hook):
         try:
             self._save(runner)
         except UserError:
-            saved = f'Nor could {INTERRUPTED}. Earlier checkpoints are intact;'
+            saved = f'{INTERRUPTED} could not be written either. Earlier checkpoints are intact;'
         else:
             saved = f'The run was stopped after iteration {self._position["iter"]} and saved;'
         text = describe_unwritable(runner.log_failure)
