@@ -179,7 +179,7 @@ def _pool_by_shape(roi_head: nn.Module) -> None:
         if list(extractor.parameters()):
             raise UserError(
                 f'roi_head.{name} ({type(extractor).__name__}) has parameters of its own. Only extractors '
-                'that just pool can be counted.'
+                'that do nothing but pool can be counted.'
             )
         # A bound method, so that a copy of the model gets one of its own.
         replace_method(

@@ -89,7 +89,7 @@ class KeyMap:
             if not same:
                 raise UserError(
                     f'{key} of the checkpoint is not the table that this model computes (shape '
-                    f'{tuple(tensor.shape)}, ours {tuple(table.shape)}): it was trained with other constants '
+                    f'{tuple(tensor.shape)}, here {tuple(table.shape)}): it was trained with other constants '
                     'and would give different results here.'
                 )
             return True

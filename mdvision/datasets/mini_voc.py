@@ -167,7 +167,7 @@ def _stamp(num_train: int, num_val: int, size: tuple[int, int], seed: int) -> di
 
 
 def _build(root: Path, stamp: dict, keep_complete: bool) -> Path:
-    """Generate next to ``root`` and move the finished folder there, so that nobody ever sees half a set."""
+    """Generate next to ``root`` and move the finished folder there, so that no partial set is visible."""
     root.parent.mkdir(parents=True, exist_ok=True)
     prefix = f'.{root.name}.making-'
     for stale in root.parent.glob(f'{prefix}*'):  # left by a process that was killed

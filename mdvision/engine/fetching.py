@@ -202,7 +202,7 @@ class FetchingLoader(DataLoader):
     """
 
     def __init__(self, loader: DataLoader, seed: int):
-        self._fetching = False  # while the workers are told what to fetch from
+        self._fetching = False  # True while the workers receive the data set to fetch from
         super().__init__(**_arguments(loader))
         self.images = SeededImages(loader.dataset, seed)
 

@@ -46,7 +46,7 @@ class AugmentationScheduleHook(Hook):
 
     Raises:
         UserError: if the schedule is unknown, if the training data has no such transform, or for
-        ``'cosine'`` in a training loop that does not count epochs.
+            ``'cosine'`` in a training loop that does not count epochs.
     """
 
     def __init__(self, schedule: str = 'cosine'):

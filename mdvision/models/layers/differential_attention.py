@@ -84,8 +84,8 @@ class _TwoMapAttention(nn.Module, ABC):
         layer_index: i.
         head_norm: False has the norm of the subclass; True the DIFF Transformer's:
             ``(1 - l0) RMSNorm_h(A_j v_j)`` of each head, with one weight of h entries, and no other norm.
-        lambda_shape: of each of the four vectors: the last axis is the one of the dot product, and
-            the one before it, if any, the heads.
+        lambda_shape: shape of each of the four vectors: the dot product is over the last axis; the
+            axis before it, if any, is that of the heads.
         lambda_std: of their initial values.
     """
 

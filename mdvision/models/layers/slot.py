@@ -15,7 +15,7 @@ Slot = dict | str | None
 
 
 def build_slot(cfg: dict | str, channels: int, slot: str, **kwargs) -> nn.Module:
-    """Build the module of a slot; ``channels`` is its first argument by our convention.
+    """Build the module of a slot; by convention, ``channels`` is its first argument.
 
     Args:
         cfg: the name of a registered module, or a dict with it (or the class) as ``type`` and its
