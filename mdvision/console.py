@@ -54,10 +54,12 @@ def say(message: str) -> None:
 
 
 class ConsoleFilter(logging.Filter):
-    """Lets through what :func:`say` said, the progress lines, and warnings that concern the user."""
+    """Lets through all errors, warnings that concern the user, progress lines, and what :func:`say` said."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
+        if record.levelno >= logging.ERROR:
+            return True
         if record.levelno >= logging.WARNING:
             return not any(noise in text for noise in _UPSTREAM_NOISE)
         if getattr(record, 'for_console', False):
