@@ -111,6 +111,19 @@ def test_a_published_command_with_a_former_name_still_works(monkeypatch):
         assert f'{former}.py is now called' in said[-1]
 
 
+def test_a_former_name_as_a_base_is_refused_with_the_present_one(tmp_path):
+    former = {
+        'mdnet/mobilenet_v2_faster_rcnn_voc': 'mdnet/mobilenet_v2_cifar_faster_rcnn_voc',
+        '_base_/schedules/cpu_5_epochs': '_base_/cpu_5_epochs',
+    }
+    for name, now in former.items():
+        config = tmp_path / 'mine.py'
+        config.write_text(f"_base_ = '{ROOT}/configs/{name}.py'")
+        wanted = rf'mine\.py: one of its base files is missing: .*{name}\.py\. It is now called .*/{now}\.py'
+        with pytest.raises(mdvision.UserError, match=wanted):
+            load_config(str(config))
+
+
 def test_every_config_of_a_published_command_is_there():
     tables = [ROOT / 'results' / 'results.csv', ROOT / 'results' / 'overfit.csv']
     pages = [ROOT / 'README.md', *ROOT.glob('docs/**/*.md'), *ROOT.glob('configs/*/README.md')]

@@ -41,10 +41,14 @@ _NOW_CALLED = dict(
     seed='randomness.seed',
     total_epochs='train_cfg.max_epochs',
 )
-# Former names of configs in published commands, from the project root, and the present ones.
+# Former names of configs, in published commands and in the _base_ of users, from the project root, and the
+# present ones.
 _FORMER_NAMES = {
-    f'configs/mdnet/{former}.py': 'configs/mdnet/mobilenet_v2_cifar_faster_rcnn_voc.py'
-    for former in ('mobilenet_v2_faster_rcnn_voc', 'cifar_mobilenet_v2_faster_rcnn_voc')
+    'configs/_base_/schedules/cpu_5_epochs.py': 'configs/_base_/cpu_5_epochs.py',
+    'configs/mdnet/cifar_mobilenet_v2_faster_rcnn_voc.py': (
+        'configs/mdnet/mobilenet_v2_cifar_faster_rcnn_voc.py'
+    ),
+    'configs/mdnet/mobilenet_v2_faster_rcnn_voc.py': 'configs/mdnet/mobilenet_v2_cifar_faster_rcnn_voc.py',
 }
 # They resemble train_pipeline and test_pipeline, which are names of helper variables.
 _NAMED_LIKE_OTHERS = {'tta_model', 'tta_pipeline'}
@@ -74,7 +78,11 @@ def load_config(path: str) -> Config:
         UserError: the file or one of its bases is missing, is not a config or cannot be run; bases are
             circular; a name is close to that of a section; or a section has the wrong kind.
     """
-    file = _present_name(Path(path))
+    file = Path(path)
+    now = _present_name(file)
+    if now is not None:
+        say(f'{file} is now called {now}.')
+        file = now
     if not file.is_file():
         known = sorted(p.as_posix() for p in Path('configs').rglob('*.py') if '_base_' not in p.parts)
         hint = did_you_mean(str(file), known)
@@ -91,14 +99,13 @@ def load_config(path: str) -> Config:
     return cfg
 
 
-def _present_name(file: Path) -> Path:
-    """Return the file, or the present one of a config that was renamed."""
+def _present_name(file: Path) -> Path | None:
+    """Return the present file of a config that was renamed; None if it was not."""
     for former, name in _FORMER_NAMES.items():
-        now = file.with_name(Path(name).name)
+        now = Path(file.as_posix().removesuffix(former)) / name
         if file.as_posix().endswith(former) and not file.is_file() and now.is_file():
-            say(f'{file} is now called {now}.')
             return now
-    return file
+    return None
 
 
 def read_files(file: Path) -> list[ConfigFile]:
@@ -119,9 +126,10 @@ def _read(path: Path, above: list[Path], files: dict[Path, ConfigFile]) -> None:
     if path in files:
         return
     if not path.is_file():
+        now = _present_name(path)
         raise UserError(
-            f'{_shown(above[-1])}: one of its base files is missing: {_shown(path)}. Check its _base_ '
-            'entries.'
+            f'{_shown(above[-1])}: one of its base files is missing: {_shown(path)}. '
+            + (f'It is now called {_shown(now)}: change _base_.' if now else 'Check its _base_ entries.')
         )
     read = dict(py=_python, json=_plain, yaml=_plain, yml=_plain).get(path.suffix[1:])
     if read is None:
