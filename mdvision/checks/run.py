@@ -11,7 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from mdvision.checkpoints.preprocessing import check_pipelines
-from mdvision.config.switches import effective_batch_size, learning_rate_line
+from mdvision.config.learning_rate import effective_batch_size, learning_rate_factor, learning_rate_line
 from mdvision.engine.hooks.checkpoint import CheckpointHook
 from mdvision.findings import Finding
 from mdvision.text import shortlist
@@ -20,9 +20,9 @@ __all__ = ['check_classes', 'check_run', 'check_schedule', 'checkpoint_bytes', '
 
 # A learning rate beyond these is hardly intended: ten times the maximum in the recipes of the upstream
 # libraries.
-_HIGH_RATES = dict(SGD=4.0, Adam=0.02, AdamW=0.05)
+_HIGH_RATES = dict(sgd=4.0, adam=0.02, adamw=0.05)
 # Numbers that an optimizer stores per weight; 2 for an optimizer that is not listed.
-_STATES = dict(SGD=1, Adam=2, AdamW=2, Adagrad=1, RMSprop=1)
+_STATES = dict(sgd=1, adam=2, adamw=2, adagrad=1, rmsprop=1)
 
 
 def check_run(runner: Runner, work_dir: Path) -> list[Finding]:
@@ -39,11 +39,18 @@ def check_run(runner: Runner, work_dir: Path) -> list[Finding]:
 def checkpoint_bytes(runner: Runner) -> int:
     """Return the size of a checkpoint: weights, buffers, and optimizer state of each trained weight."""
     optimizer = (runner.cfg.get('optim_wrapper') or {}).get('optimizer') or {}
-    states = _STATES.get(str(optimizer.get('type')), 2)
-    if optimizer.get('type') == 'SGD' and not optimizer.get('momentum'):
+    kind = _kind(optimizer).lower()
+    states = _STATES.get(kind, 2)
+    if kind == 'sgd' and not optimizer.get('momentum'):
         states = 0
     trained = sum(p.numel() * p.element_size() for p in runner.model.parameters() if p.requires_grad)
     return _bytes(runner.model) + states * trained
+
+
+def _kind(optimizer: dict) -> str:
+    """Return the name of an optimizer: ``type`` is that, a path such as ``torch.optim.SGD``, or the class."""
+    kind = optimizer.get('type')
+    return getattr(kind, '__name__', str(kind)).rsplit('.', 1)[-1]
 
 
 def _bytes(model: nn.Module) -> int:
@@ -53,11 +60,13 @@ def _bytes(model: nn.Module) -> int:
 def _check_rate(runner: Runner) -> Iterator[Finding]:
     cfg = runner.cfg
     optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
-    rate, high = optimizer.get('lr'), _HIGH_RATES.get(str(optimizer.get('type')))
+    kind, rate = _kind(optimizer), optimizer.get('lr')
+    factor, high = learning_rate_factor(cfg, runner.world_size), _HIGH_RATES.get(kind.lower())
     where = 'optim_wrapper.optimizer.lr'
-    if rate is not None and high and rate > high:
-        text = f'{rate:g} is more than in any known recipe with {optimizer["type"]} ({high:g})'
-        yield Finding('warning', where, text, f'try {high / 10:g} or less')
+    if rate is not None and high and rate * factor > high:
+        scaled = '' if factor == 1 else f' ({rate:g} scaled to the batch size)'
+        text = f'{rate * factor:g}{scaled} is more than in any known recipe with {kind} ({high:g})'
+        yield Finding('warning', where, text, f'try {high / 10 / factor:.3g} or less')
     if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
         batch = effective_batch_size(cfg, runner.world_size)
         text = (

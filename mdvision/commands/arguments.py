@@ -6,7 +6,6 @@ import itertools
 __all__ = [
     'add_common_arguments',
     'add_overrides',
-    'add_training_arguments',
     'argument_parser',
     'at_least',
     'keep_config',
@@ -48,37 +47,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     # torch.distributed.launch passes this one; torchrun sets LOCAL_RANK.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-
-
-def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that train.py and check.py have beyond the common ones."""
-    parser.add_argument(
-        '--amp',
-        nargs='?',
-        const='fp16',
-        choices=['fp16', 'bf16'],
-        help='mixed precision: fp16 (default; GPU only) or bf16 (GPU or CPU)',
-    )
-    parser.add_argument(
-        '--ema',
-        nargs='?',
-        const=0.0002,
-        type=float,
-        metavar='MOMENTUM',
-        help='evaluate and save an exponential moving average of the weights (default momentum: 0.0002)',
-    )
-    parser.add_argument(
-        '--backbone-from',
-        metavar='CHECKPOINT',
-        help="initialize the backbone from another run, for example a detector's from a classifier's",
-    )
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate with the effective batch size even if auto_scale_lr.enable=False '
-        '(otherwise scaling is the default)',
-    )
-    parser.add_argument('--seed', type=int, help='random seed (default: randomness.seed of the config)')
 
 
 def at_least(least: int):

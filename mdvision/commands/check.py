@@ -24,20 +24,15 @@ from mdvision.checks.memory import check_memory
 from mdvision.checks.run import check_classes, check_run
 from mdvision.checks.smaller_images import LONGEST_SIDE, use_smaller_images
 from mdvision.config.fault_places import explain
-from mdvision.config.values import find_missing_sections
 from mdvision.console import say
 from mdvision.errors import UserError
 from mdvision.findings import SEVERITIES, Finding, FoundError
 from mdvision.text import shortlist
 
-from .arguments import (
-    add_common_arguments,
-    add_training_arguments,
-    argument_parser,
-    keep_config,
-)
+from .arguments import add_common_arguments, argument_parser, keep_config
 from .faults import run
-from .start import apply_switches, start_up
+from .start import start_up
+from .switches import add_switches
 
 __all__ = ['check', 'check_and_print', 'main', 'parse_args']
 
@@ -48,7 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--quick', action='store_true', help='skip the memory estimate and the real steps')
     parser.add_argument('--json', action='store_true', help='print the findings as JSON')
-    add_training_arguments(parser)
+    add_switches(parser)
     add_common_arguments(parser)
     return parser.parse_args(keep_config(sys.argv[1:] if argv is None else argv, amp='fp16', ema='0.0002'))
 
@@ -144,8 +139,6 @@ class _Check:
                 raise FoundError(found)
 
         self.cfg, _ = start_up(self.args, ('train', 'val'), collect)
-        collect(find_missing_sections(self.cfg))
-        apply_switches(self.cfg, self.args)
         self.cfg.resume = False
         # Here already: the data sets, with their pipelines, are built once for all parts.
         self.smaller_images = not is_cuda_available() and use_smaller_images(self.cfg)

@@ -28,12 +28,12 @@ from mdvision.compare.report import write_comparison
 from mdvision.compare.run import Run, Slots, locked, run_all
 from mdvision.compare.values import is_lower_better, metric_of, value_of
 from mdvision.config.overrides import apply_overrides
-from mdvision.config.switches import use_amp
 from mdvision.cpu import available_cores, plan_cpu
 from mdvision.errors import UserError
 
 from .arguments import add_overrides, argument_parser, at_least, keep_config
 from .faults import run
+from .switches import use_amp
 
 __all__ = ['compare', 'main', 'parse_args']
 

@@ -1,4 +1,7 @@
-"""How train, test and check begin: config, environment, runner."""
+"""From the arguments of train, test and check to a config ready to build, and the environment of the run.
+
+Device, threads, data workers and process group are set here.
+"""
 
 import argparse
 import os
@@ -8,34 +11,48 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device, is_cuda_available
 
-from mdvision.checkpoints.reading import read_checkpoint
 from mdvision.checks.data import check_data_files
 from mdvision.config.prepare import prepare
-from mdvision.config.switches import scale_learning_rate, use_amp, use_ema
-from mdvision.console import say
+from mdvision.config.values import find_missing_sections
 from mdvision.cpu import available_cores, keep_to_cpu, plan_cpu, set_workers
-from mdvision.engine.runner import Runner
 from mdvision.errors import UserError
 from mdvision.findings import Finding, report
 from mdvision.processes.distributed import launcher_of, local_processes, prepare_distributed
 from mdvision.version import __version__
 from mdvision.work_dir.folder import default_work_dir
 
-__all__ = ['apply_switches', 'build_runner', 'start_up']
+from .switches import apply_switches
+
+__all__ = ['start_up']
 
 
 def start_up(
     args: argparse.Namespace, splits: tuple[str, ...], tell: Callable[[list[Finding]], None] = report
-) -> tuple[Config, str]:
-    """The config, ready to build, in the environment that it will run in; and one line about that.
+) -> tuple[Config, list[str]]:
+    """Return the config, ready to build, in the environment that it will run in; and what to say of that.
 
-    ``splits`` are those whose data will be read. ``tell`` gets what the checks find, and raises an error
-    where it cannot go on.
+    Args:
+        args: of the command, with the switches if it trains.
+        splits: those whose data will be read; with ``'train'``, the config is that of a training.
+        tell: receives the findings of the checks, and raises an error if they prevent the run.
+
+    Returns:
+        the config, and the first lines of a run: what runs, and on what.
+
+    Raises:
+        UserError: there is no such device, or a switch does not fit; and as ``tell``.
     """
     cfg = prepare(args.config, args.cfg_options, tell)
     tell(check_data_files(cfg, splits))
     cfg.work_dir = str(args.work_dir or cfg.get('work_dir') or default_work_dir(args.config))
-    return cfg, _set_up_environment(cfg, args)
+    hardware = _set_up_environment(cfg, args)
+    if 'train' in splits:
+        tell(find_missing_sections(cfg))
+        apply_switches(cfg, args)
+    return cfg, [
+        f'mdvision {__version__}: {args.config}',
+        f'{hardware} (change with --threads, --workers, --device)',
+    ]
 
 
 def _set_up_environment(cfg: Config, args: argparse.Namespace) -> str:
@@ -67,23 +84,3 @@ def _set_up_environment(cfg: Config, args: argparse.Namespace) -> str:
 def _user_set_threads(launcher: str) -> bool:
     # torchrun sets OMP_NUM_THREADS=1 by itself when it is absent: then nobody chose it.
     return os.environ.get('OMP_NUM_THREADS', '').isdigit() and launcher == 'none'
-
-
-def apply_switches(cfg: Config, args: argparse.Namespace) -> None:
-    """What the switches of a training change in its config."""
-    if args.seed is not None:
-        cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
-    if args.backbone_from:
-        read_checkpoint(args.backbone_from)
-        cfg.backbone_from = args.backbone_from
-    use_amp(cfg, args.amp)
-    use_ema(cfg, args.ema)
-    scale_learning_rate(cfg, args.auto_scale_lr)
-
-
-def build_runner(cfg: Config, config: str, hardware: str) -> Runner:
-    """The runner, with a word on what runs and on what."""
-    runner = Runner.from_cfg(cfg)
-    say(f'mdvision {__version__}: {config}')
-    say(f'{hardware} (change with --threads, --workers, --device)')
-    return runner

@@ -9,6 +9,8 @@ from typing import NoReturn
 
 from mdvision.checkpoints.reading import read_checkpoint
 from mdvision.checks.data import check_test_data
+from mdvision.console import say
+from mdvision.engine.runner import Runner
 from mdvision.errors import UserError
 from mdvision.findings import report
 from mdvision.processes.distributed import leave
@@ -16,7 +18,7 @@ from mdvision.processes.distributed import leave
 from .arguments import add_common_arguments, argument_parser
 from .faults import run
 from .report import report_test
-from .start import build_runner, start_up
+from .start import start_up
 
 __all__ = ['main', 'parse_args', 'test']
 
@@ -44,10 +46,12 @@ def test(args: argparse.Namespace) -> None:
             f'{args.checkpoint} {args.config}'
         )
     read_checkpoint(args.checkpoint)
-    cfg, hardware = start_up(args, ('test',))
+    cfg, heading = start_up(args, ('test',))
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    runner = build_runner(cfg, args.config, hardware)
+    runner = Runner.from_cfg(cfg)
+    for line in heading:
+        say(line)
     runner.min_match = 0.0 if args.allow_partial else 1.0
     report(check_test_data(runner))
     metrics = runner.test()

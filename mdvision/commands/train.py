@@ -17,10 +17,6 @@ from mdvision.checkpoints.resumable import check_resumable, nothing_left
 from mdvision.checks.data import check_data
 from mdvision.checks.dry_run import dry_run
 from mdvision.checks.run import check_run
-from mdvision.config.switches import (
-    ema_notes,
-)
-from mdvision.config.values import find_missing_sections
 from mdvision.console import say
 from mdvision.engine.hooks.interruption import train_interruptibly
 from mdvision.engine.runner import Runner
@@ -29,15 +25,11 @@ from mdvision.processes.distributed import leave
 from mdvision.work_dir.folder import find_resumable, make_room, refuse_to_move
 from mdvision.work_dir.lock import lock_work_dir
 
-from .arguments import (
-    add_common_arguments,
-    add_training_arguments,
-    argument_parser,
-    keep_config,
-)
+from .arguments import add_common_arguments, argument_parser, keep_config
 from .faults import run
 from .report import report_training
-from .start import apply_switches, build_runner, start_up
+from .start import start_up
+from .switches import add_switches, ema_notes
 
 __all__ = ['main', 'parse_args', 'train']
 
@@ -58,7 +50,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='only try three iterations, validation, checkpoint and resumption, in a temporary folder',
     )
-    add_training_arguments(parser)
+    add_switches(parser)
     add_common_arguments(parser)
     argv = keep_config(sys.argv[1:] if argv is None else argv, amp='fp16', ema='0.0002', resume='auto')
     return parser.parse_args(argv)
@@ -72,21 +64,19 @@ def main(argv: list[str] | None = None) -> NoReturn:
 def train(args: argparse.Namespace) -> None:
     """Train, evaluate on the way, and report."""
     started = time.time()
-    cfg, hardware = start_up(args, ('train', 'val'))
-    report(find_missing_sections(cfg))
-    apply_switches(cfg, args)
+    cfg, heading = start_up(args, ('train', 'val'))
     if args.dry_run:
         cfg.resume = False
         dry_run(cfg, 0.0 if args.allow_partial else 0.9, lambda runner: report(check_data(runner)))
         return
     with lock_work_dir(Path(cfg.work_dir)):
-        runner = _start(cfg, args, hardware)
+        runner = _start(cfg, args, heading)
         if runner is not None:
             train_interruptibly(runner)
             report_training(runner, started)
 
 
-def _start(cfg: Config, args: argparse.Namespace, hardware: str) -> Runner | None:
+def _start(cfg: Config, args: argparse.Namespace, heading: list[str]) -> Runner | None:
     """The runner, with everything checked and said; None where nothing is left to train."""
     work_dir = Path(cfg.work_dir)
     resume = args.resume or (cfg.get('load_from') or 'auto' if cfg.get('resume') else None)
@@ -94,7 +84,9 @@ def _start(cfg: Config, args: argparse.Namespace, hardware: str) -> Runner | Non
         return None
     if not cfg.resume:
         refuse_to_move(cfg, work_dir)
-    runner = build_runner(cfg, args.config, hardware)
+    runner = Runner.from_cfg(cfg)
+    for line in heading:
+        say(line)
     runner.make_room = functools.partial(_make_room, runner)
     runner.min_match = 0.0 if args.allow_partial else 1.0 if cfg.resume else 0.9
     report(check_data(runner))

@@ -3,19 +3,19 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 from mmengine.config import Config
 
-from mdvision.console import import_upstream
+from mdvision.console import import_upstream, say
 from mdvision.findings import Finding, report
 
 from .faults import find_config_faults
 from .fill import fill_config
 from .overrides import apply_overrides
 from .reading import load_config
-from .switches import drop_missing_tensorboard
 
-__all__ = ['prepare']
+__all__ = ['drop_missing_tensorboard', 'prepare']
 
 
 def prepare(
@@ -42,3 +42,16 @@ def prepare(
     drop_missing_tensorboard(cfg)
     fill_config(cfg)
     return cfg
+
+
+def drop_missing_tensorboard(cfg: Config) -> None:
+    """Continue without TensorBoard if it is not installed, and say so."""
+    visualizer = cfg.get('visualizer') or {}
+    backends = visualizer.get('vis_backends') or []
+    rest = [backend for backend in backends if 'Tensorboard' not in str(backend.get('type'))]
+    if len(rest) < len(backends) and find_spec('tensorboard') is None:
+        visualizer.vis_backends = rest
+        say(
+            'no TensorBoard charts: it is not installed (pip install tensorboard); all metrics are in '
+            'metrics.csv'
+        )

@@ -1,4 +1,7 @@
-"""Data sets: strict readers and generated demo data. Importing this package imports no upstream library."""
+"""Data sets: strict readers and generated demo data. Importing this package imports no upstream library.
+
+The order of the images is that of a sampler: see :mod:`mdvision.engine.data_loader`.
+"""
 
 import importlib
 

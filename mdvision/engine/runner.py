@@ -21,8 +21,8 @@ from mdvision.checkpoints.integrity import seal
 from mdvision.checkpoints.preprocessing import check_preprocessing, preprocessing_of
 from mdvision.checkpoints.reading import load_backbone, load_weights, read_checkpoint
 from mdvision.checkpoints.resumable import check_resumable
+from mdvision.config.learning_rate import effective_batch_size
 from mdvision.config.our_parts import use_our_parts
-from mdvision.config.switches import effective_batch_size
 from mdvision.console import ConsoleFilter, say
 from mdvision.engine.hooks.accumulation import PendingGradientsHook
 from mdvision.engine.hooks.bad_images import BadImagesHook
@@ -36,7 +36,7 @@ from mdvision.processes.signals import DeafWorker
 from mdvision.upstream import expect
 from mdvision.work_dir.full_disk import note_failures_of_log_files
 
-from .fetching import FetchingLoader, PlacingSampler
+from .data_loader import PlacingSampler, SeededLoader
 from .first_writing import PatientRunner
 from .optim_wrappers import BFloat16OptimWrapper  # noqa: F401  older dumped configs have its bare name
 from .train_loop import EpochLoop, IterLoop
@@ -131,7 +131,7 @@ class Runner(PatientRunner):
             dataloader = dict(dataloader, sampler=dict(type=PlacingSampler, sampler=dataloader['sampler']))
         loader = PatientRunner.build_dataloader(dataloader, seed, diff_rank_seed)
         if placed:
-            loader = FetchingLoader(loader, seed)
+            loader = SeededLoader(loader, seed)
         if loader.num_workers and not isinstance(loader.worker_init_fn, DeafWorker):
             loader.worker_init_fn = DeafWorker(loader.worker_init_fn)
         return loader
@@ -219,7 +219,7 @@ class Runner(PatientRunner):
                 f'note: {filename} was trained with {before} images per update, this run has {batch}; the '
                 f'learning rate is {"" if (self.auto_scale_lr or {}).get("enable") else "not "}scaled to it'
             )
-        if isinstance(self.train_dataloader, FetchingLoader):
+        if isinstance(self.train_dataloader, SeededLoader):
             self.train_dataloader.reseed(self.seed)  # mmengine has taken the seed of the file
         if isinstance(self.train_loop, EpochLoop | IterLoop):
             self.train_loop.take_up(meta, filename)

@@ -11,7 +11,7 @@ from torch import nn
 from mdvision.errors import UserError
 from mdvision.upstream import expect
 
-from .fetching import FetchingLoader, seed_iteration, seed_pass
+from .data_loader import SeededLoader, seed_iteration, seed_pass
 
 __all__ = ['EpochLoop', 'IterLoop']
 
@@ -47,7 +47,7 @@ class _Resumable:
         self.position['validated'] = self._iter  # in files from before this was recorded
         self.position |= {key: meta[key] for key in self.position if key in meta}
         trained = self.position['trained'] = [list(part) for part in self.position['trained']]
-        if trained and not isinstance(self.dataloader, FetchingLoader):
+        if trained and not isinstance(self.dataloader, SeededLoader):
             raise UserError(
                 f'{name} was saved in the middle of an epoch. To resume there, train_dataloader must be a '
                 'config with a sampler.'

@@ -29,8 +29,8 @@ def read_scalars(paths: PathLike | Sequence[PathLike]) -> tuple[list[dict], list
 
     Args:
         paths: a ``scalars.json``, or those of a run and its resumed parts, in that order. A resumed part
-            replaces earlier lines from its own first line on: a run that stopped in mid-epoch trains that
-            epoch again.
+            replaces earlier lines from its own first line on: after a kill, a run repeats what it had trained
+            since its last checkpoint.
 
     Returns:
         the lines with ``iter`` (training) and the others (validation), as dicts.

@@ -314,13 +314,13 @@ def run_test_tool(tmp_path, monkeypatch):
         test_evaluator=dict(type='ToyMetric'),
     )
 
-    def build(cfg, *args):
+    def build(cfg):
         runner = make_runner(tmp_path / 'run', **parts)
         runner._load_from = cfg.load_from
         return runner
 
-    monkeypatch.setattr(command, 'start_up', lambda *args: (Config(), 'CPU'))
-    monkeypatch.setattr(command, 'build_runner', build)
+    monkeypatch.setattr(command, 'start_up', lambda *args: (Config(), ['on a CPU']))
+    monkeypatch.setattr(command, 'Runner', Namespace(from_cfg=build))
     monkeypatch.setattr(command, 'check_test_data', lambda runner: [])
     monkeypatch.setattr(command, 'report_test', lambda runner, started, metrics: metrics)
     return lambda *files, allow_partial=False: command.test(

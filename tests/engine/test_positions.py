@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from mdvision import UserError
 from mdvision.checkpoints.reading import read_checkpoint
 from mdvision.commands.report import _last_validation
-from mdvision.engine.fetching import PlacingSampler
+from mdvision.engine.data_loader import PlacingSampler
 from mdvision.engine.hooks.checkpoint import CheckpointHook
 from mdvision.engine.hooks.interruption import Interrupted, train_interruptibly
 from mdvision.work_dir.folder import find_resumable
@@ -165,7 +165,7 @@ def batches_left(rank, processes, trained, monkeypatch, kind='BatchSampler', siz
     from mmdet.datasets.samplers import AspectRatioBatchSampler
     from torch.utils.data import BatchSampler
 
-    for module in ('mmengine.dataset.sampler', 'mdvision.engine.fetching'):
+    for module in ('mmengine.dataset.sampler', 'mdvision.engine.data_loader'):
         monkeypatch.setattr(f'{module}.get_dist_info', lambda: (rank, processes))
 
     class Data(ToyData):

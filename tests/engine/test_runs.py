@@ -8,7 +8,7 @@ import torch
 
 from mdvision import UserError
 from mdvision.commands import faults
-from mdvision.config.switches import ema_notes
+from mdvision.commands.switches import ema_notes
 from mdvision.engine import log_processor
 from mdvision.engine import runner as runner_module
 from mdvision.engine.hooks import checkpoint as saving

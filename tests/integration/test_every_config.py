@@ -12,8 +12,8 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mdvision.checks.small_detector import cut
+from mdvision.commands.switches import scale_learning_rate
 from mdvision.config.fill import fill_config
-from mdvision.config.switches import scale_learning_rate
 from mdvision.console import import_upstream
 from mdvision.engine.runner import Runner
 from tests import data_sets

@@ -43,8 +43,9 @@ TARGETS = {
         '*3 *7',
     ),
     'resume': (
-        'checkpoints/resumable.py engine/hooks/resumed_settings.py engine/train_loop.py engine/fetching.py',
-        'engine/test_fetching.py engine/test_runs.py engine/test_bad_images.py engine/test_positions.py '
+        'checkpoints/resumable.py engine/hooks/resumed_settings.py engine/train_loop.py '
+        'engine/data_loader.py',
+        'engine/test_data_loader.py engine/test_runs.py engine/test_bad_images.py engine/test_positions.py '
         'engine/test_resume_config.py engine/test_resumption.py',
         '*5',
     ),

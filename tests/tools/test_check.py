@@ -147,6 +147,28 @@ def test_what_is_odd_about_a_run_is_said(tmp_path, monkeypatch):
     assert 'checkpoints of 0.0 MiB need' in texts(check_run(runner, tmp_path / 'not' / 'there'), 'error')
 
 
+@pytest.mark.parametrize('kind', ['SGD', 'torch.optim.SGD', torch.optim.SGD])
+@pytest.mark.parametrize(
+    ('rate', 'auto', 'said'),
+    [
+        (40.0, dict(enable=False, base_batch_size=1), '40 is more than in any known recipe with SGD'),
+        (3.0, dict(enable=True, base_batch_size=1), '6 (3 scaled to the batch size) is more than in any'),
+        (3.0, dict(enable=False, base_batch_size=1), ''),
+        (40.0, dict(enable=True, base_batch_size=32), ''),
+    ],
+)
+def test_a_learning_rate_is_judged_as_it_is_used(kind, rate, auto, said, tmp_path):
+    wrapper = dict(optimizer=dict(type=kind, lr=rate))
+    runner = make_runner(tmp_path, optim_wrapper=wrapper, auto_scale_lr=auto)
+    assert runner.cfg.train_dataloader.batch_size == 2
+    runner.build_train_loop(runner.cfg.train_cfg)
+    found = texts(check_run(runner, tmp_path), 'warning')
+    assert said in found
+    assert ('known recipe' in found) == bool(said)
+    if '(3 scaled' in said:
+        assert 'try 0.2 or less' in found
+
+
 def test_the_size_of_a_checkpoint_is_that_of_its_file(tmp_path):
     for kind, more in (('SGD', dict(momentum=0.9)), ('SGD', {}), ('AdamW', {})):
         work_dir = tmp_path / f'{kind}{len(more)}'

@@ -126,7 +126,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def read_log(path: Path, by_epoch: bool) -> tuple[list[dict], list[dict]]:
-    """Return the training and validation rows of a ``metrics.csv`` in the form that ``draw_rows`` takes.
+    """Return the training and validation rows of a ``metrics.csv`` in the form that ``draw_curves`` takes.
 
     Args:
         path: the file; if it does not exist, there are no rows.

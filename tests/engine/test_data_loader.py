@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.registry import DATASETS
 
-from mdvision.engine.fetching import Place, seed_iteration, seed_pass
+from mdvision.engine.data_loader import Place, seed_iteration, seed_pass
 from tests.engine.toy import ToyData, make_runner
 
 
@@ -84,7 +84,7 @@ def test_an_epoch_does_not_depend_on_the_number_of_processes(tmp_path, monkeypat
     whole = draws(loader_of(tmp_path), 1)
     parts = {}
     for rank in (0, 1):
-        for module in ('mmengine.dataset.sampler', 'mdvision.engine.fetching'):
+        for module in ('mmengine.dataset.sampler', 'mdvision.engine.data_loader'):
             monkeypatch.setattr(f'{module}.get_dist_info', lambda rank=rank: (rank, 2))
         parts |= draws(loader_of(tmp_path), 1, images=4)
     assert parts == whole
@@ -102,7 +102,7 @@ def test_the_data_set_of_the_loader_is_that_of_the_config(tmp_path):
 @pytest.mark.fault('D32')
 def test_the_model_draws_by_the_iteration(monkeypatch):
     def drawn(iteration, rank=0):
-        monkeypatch.setattr('mdvision.engine.fetching.get_rank', lambda: rank)
+        monkeypatch.setattr('mdvision.engine.data_loader.get_rank', lambda: rank)
         seed_iteration(0, iteration)
         return random.random(), np.random.rand(), torch.rand(()).item()
 

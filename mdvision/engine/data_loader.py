@@ -1,10 +1,17 @@
-"""Random augmentation that depends on the seed, the epoch and the image, and on nothing else.
+"""The data loader of a run: the order of its images, their random numbers, and resuming in mid-epoch.
 
-mmengine seeds a process once, when it starts. The augmentation of an image then depends on everything that
-was drawn before it: an interrupted run resumes with different numbers, workers that do not persist draw the
-same ones in every epoch, and two models see different augmentations of the same image. Here, the generators
-are reseeded for each image, from its place in the order of the epoch. That order depends only on the seed
-and the epoch, so neither history nor the number of workers, processes or images per batch has an effect.
+Random augmentation depends on the seed, the epoch and the image, and on nothing else. mmengine seeds a
+process once, when it starts. The augmentation of an image then depends on everything that was drawn before
+it: an interrupted run resumes with different numbers, workers that do not persist draw the same ones in every
+epoch, and two models see different augmentations of the same image. Here, the generators are reseeded for
+each image, from its place in the order of the epoch. That order depends only on the seed and the epoch, so
+neither history nor the number of workers, processes or images per batch has an effect.
+
+A sampler of your own needs nothing of this module: register it in mmengine's ``DATA_SAMPLERS`` and name it
+in ``train_dataloader.sampler``. It gets ``dataset`` and ``seed`` and yields the indices of this process. Its
+order must follow from ``self.seed`` and the epoch (``set_epoch``), as that of mmengine's own, or from the
+generators of Python, NumPy and torch, which are seeded before each pass; then a resumed run has the same
+order. :class:`PlacingSampler` wraps it.
 """
 
 import copy
@@ -25,7 +32,7 @@ from mdvision.errors import UserError
 # So that an image and an iteration with the same numbers draw different ones.
 _IMAGE, _ITERATION, _PASS = 1, 2, 3
 
-__all__ = ['FetchingLoader', 'Place', 'PlacingSampler', 'SeededImages', 'seed_iteration', 'seed_pass']
+__all__ = ['Place', 'PlacingSampler', 'SeededImages', 'SeededLoader', 'seed_iteration', 'seed_pass']
 
 
 def seed_iteration(seed: int, iteration: int) -> None:
@@ -191,7 +198,7 @@ class SeededImages(Dataset):
         )
 
 
-class FetchingLoader(DataLoader):
+class SeededLoader(DataLoader):
     """mmengine's loader, which takes its images from :class:`SeededImages`.
 
     ``dataset`` remains the data set of the config: hooks inspect it, check its type and change it.

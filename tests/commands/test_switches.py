@@ -7,14 +7,9 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mdvision import UserError
-from mdvision.config import switches
-from mdvision.config.switches import (
-    drop_missing_tensorboard,
-    learning_rate_line,
-    scale_learning_rate,
-    use_amp,
-    use_ema,
-)
+from mdvision.commands import switches
+from mdvision.commands.switches import scale_learning_rate, use_amp, use_ema
+from mdvision.config.learning_rate import learning_rate_line
 from mdvision.engine import optim_wrappers
 
 
@@ -105,18 +100,3 @@ def test_an_average_replaces_the_one_of_the_config():
     assert types == [('NumClassCheckHook', None), ('mmengine.EMAHook', 0.01)]
     with pytest.raises(UserError, match='between 0 and 1'):
         use_ema(cfg, 2.0)
-
-
-def test_without_tensorboard_a_run_says_so_and_goes_on(monkeypatch):
-    said = []
-    monkeypatch.setattr(switches, 'say', said.append)
-    backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-    cfg = Config(dict(visualizer=dict(type='Visualizer', vis_backends=backends)))
-    drop_missing_tensorboard(cfg)
-    assert len(cfg.visualizer.vis_backends) == 2
-    monkeypatch.setattr(switches, 'find_spec', lambda name: None)
-    drop_missing_tensorboard(cfg)
-    assert [b['type'] for b in cfg.visualizer.vis_backends] == ['LocalVisBackend']
-    drop_missing_tensorboard(cfg)
-    assert len(said) == 1
-    assert 'no TensorBoard charts' in said[0]
