@@ -1,4 +1,4 @@
-"""What a person sees during a run: our lines and warnings; everything else goes to the log file."""
+"""What the console shows of a run: mdvision's lines, warnings and errors; the log file has everything."""
 
 import contextlib
 import importlib

@@ -1,4 +1,4 @@
-"""What a check found: gathered, so that everything that is wrong is said at once."""
+"""Findings of checks: severity, place, text and fix; all are reported at once."""
 
 import logging
 import os

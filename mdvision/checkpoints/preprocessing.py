@@ -1,4 +1,4 @@
-"""Images must be prepared for a checkpoint as they were in its training."""
+"""Compare the image preprocessing of a model with its checkpoint's, and of validation with training."""
 
 import torch
 from mmengine.config import Config

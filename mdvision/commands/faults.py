@@ -1,4 +1,4 @@
-"""Turning faults into one readable message, without a traceback unless it is asked for."""
+"""The error message and the exit status of a command; a traceback only with ``--debug``."""
 
 import argparse
 import contextlib

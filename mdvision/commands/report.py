@@ -1,4 +1,4 @@
-"""What a run leaves behind: the numbers and where they come from, curves, and a sheet of pictures."""
+"""The files written at the end of a run: results.json, curves, confusion matrix, sheet of predictions."""
 
 import contextlib
 import datetime

@@ -1,4 +1,4 @@
-"""``plan.json``: the settings of the runs in a folder."""
+"""Read and write ``plan.json``, the settings of a comparison, and refuse runs with other settings."""
 
 import json
 import shutil

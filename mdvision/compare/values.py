@@ -1,4 +1,4 @@
-"""Which number of a run counts."""
+"""The value of a run in a comparison: which metric, and of the last or the best validation."""
 
 import math
 from collections.abc import Sequence

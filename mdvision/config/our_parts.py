@@ -1,4 +1,4 @@
-"""Ours in the place of mmengine's: what a config asks for becomes what runs, and is dumped as such."""
+"""Replace mmengine's loops, checkpoint and logger hooks and log processor in a config with mdvision's."""
 
 import copy
 from collections.abc import MutableMapping

@@ -1,4 +1,4 @@
-"""From a path and overrides to a config that is ready to build."""
+"""Prepare a config: read it, apply overrides, check it and fill what it leaves open."""
 
 import os
 import sys

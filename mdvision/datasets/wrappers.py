@@ -1,4 +1,4 @@
-"""Data sets within wrappers such as RepeatDataset and ConcatDataset."""
+"""Find the data sets within wrappers such as RepeatDataset and ConcatDataset."""
 
 __all__ = ['unwrapped']
 

@@ -1,4 +1,4 @@
-"""One human-readable line per log step."""
+"""The line of each log step, and the names of all logged numbers."""
 
 import datetime
 

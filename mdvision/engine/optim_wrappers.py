@@ -1,4 +1,4 @@
-"""Optimizer wrappers."""
+"""Optimizer wrappers: mixed precision in bfloat16, for ``--amp bf16``."""
 
 from contextlib import contextmanager
 

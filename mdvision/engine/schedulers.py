@@ -1,4 +1,4 @@
-"""Learning-rate schedulers that none of the upstream libraries has."""
+"""Learning-rate schedulers that the upstream libraries lack: a polynomial warm-up."""
 
 from mmengine.optim.scheduler import LinearLR
 from mmengine.registry import PARAM_SCHEDULERS

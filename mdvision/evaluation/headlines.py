@@ -1,4 +1,4 @@
-"""The headline metrics of a run."""
+"""The headline metrics of a run: which are shown, in which order, and what they mean."""
 
 __all__ = ['HEADLINES', 'MEANINGS']
 

@@ -1,4 +1,4 @@
-"""Stopping on a signal: from Ctrl-C, a job scheduler, a closed terminal."""
+"""Signals that stop a run: Ctrl-C, a job scheduler, a closed terminal."""
 
 import contextlib
 import os

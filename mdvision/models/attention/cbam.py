@@ -1,4 +1,4 @@
-"""Convolutional block attention.
+"""Convolutional block attention (CBAM).
 
 Paper: CBAM: Convolutional Block Attention Module, https://arxiv.org/abs/1807.06521
 

@@ -1,4 +1,4 @@
-"""Efficient channel attention.
+"""Efficient channel attention (ECA).
 
 Paper: ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks,
 https://arxiv.org/abs/1910.03151

@@ -1,4 +1,4 @@
-"""Frequency channel attention.
+"""Frequency channel attention (FcaNet).
 
 Paper: FcaNet: Frequency Channel Attention Networks, https://arxiv.org/abs/2012.11879
 

@@ -1,4 +1,4 @@
-"""Lightweight mixed-domain attention.
+"""Lightweight mixed-domain attention (LMA).
 
 Paper: LMA: lightweight mixed-domain attention for efficient network design, Applied Intelligence
 53 (2023).

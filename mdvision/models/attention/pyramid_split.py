@@ -1,4 +1,4 @@
-"""Pyramid split attention.
+"""Pyramid split attention (PSA, of EPSANet).
 
 Paper: EPSANet: An Efficient Pyramid Squeeze Attention Block on Convolutional Neural Network,
 https://arxiv.org/abs/2105.14447

@@ -1,4 +1,4 @@
-"""Shuffle attention.
+"""Shuffle attention (SA).
 
 Paper: SA-Net: Shuffle Attention for Deep Convolutional Neural Networks,
 https://arxiv.org/abs/2102.00240

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation.
+"""Squeeze-and-excitation (SE).
 
 Paper: Squeeze-and-Excitation Networks, https://arxiv.org/abs/1709.01507
 """
