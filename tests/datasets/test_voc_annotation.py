@@ -419,7 +419,7 @@ def test_settle_size(facts, stated, turns, size, repair):
 @pytest.mark.parametrize(
     ('facts', 'stated', 'corners', 'turns', 'kind', 'reason'),
     [
-        (ImageFacts(20, 10, 6), (20, 10), [(18, 9)], True, 'turned', 'orientation 6.*20x10.*turns.*10x20'),
+        (ImageFacts(20, 10, 6), (20, 10), [(18, 9)], True, 'turned', 'orientation 6.*20x10.*rotates.*10x20'),
         (ImageFacts(20, 10, 6), (10, 20), [(9, 18)], False, 'unturned', 'orientation 6.*10x20.*20x10'),
         (ImageFacts(20, 10), (10, 20), [(9, 18)], True, 'size', 'says 10x20, the image is 20x10.*swapped'),
         (ImageFacts(20, 10), (10, 20), [(9, 9)], True, 'size', 'swapped'),  # the boxes prove nothing
