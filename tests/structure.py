@@ -39,7 +39,7 @@ FLOORS = (
     ('processes', 'work_dir'),
     ('checkpoints',),
     ('config',),
-    ('converters', 'detectors', 'timm'),
+    ('annotations', 'converters', 'detectors', 'timm'),
     ('datasets', 'evaluation', 'models'),
     ('ops',),
     ('findings', 'provenance', 'registry', 'upstream'),

@@ -16,7 +16,7 @@ from mdvision.errors import did_you_mean
 from .voc_annotation import BoxError, settle_box, shorten
 from .voc_report import SplitReport
 
-__all__ = ['check_coco_file']
+__all__ = ['check_coco_content', 'check_coco_file', 'read_coco_json']
 
 NAMED_CLASSES = 10  # in a warning
 
@@ -31,27 +31,49 @@ def check_coco_file(path: Path, classes: Sequence[str], whole: bool, need_object
         need_objects: a file without any object of the classes is an error.
     """
     report = SplitReport(path.name, str(path.parent), 'COCO')
+    content = read_coco_json(path, report)
+    if content is not None:
+        check_coco_content(report, content, classes, whole, need_objects)
+    return report
+
+
+def read_coco_json(path: Path, report: SplitReport) -> dict[str, list[dict]] | None:
+    """Return the lists ``images``, ``annotations`` and ``categories``; None after a fault."""
     try:
         content = json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
         report.fault(
-            'json', f'{path}, line {error.lineno}, column {error.colno}: malformed JSON, {error.msg}'
+            'entry', f'{path}, line {error.lineno}, column {error.colno}: malformed JSON, {error.msg}'
         )
-        return report
+        return None
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        report.fault('json', f'{path}: malformed JSON, {shorten(str(error))}')
-        return report
-    parts = {}
+        report.fault('entry', f'{path}: malformed JSON, {shorten(str(error))}')
+        return None
+    parts, whole = {}, True
     for part in ('images', 'annotations', 'categories'):
         parts[part] = content.get(part) if isinstance(content, dict) else None
         if not isinstance(parts[part], list) or not all(isinstance(entry, dict) for entry in parts[part]):
-            report.fault('json', f'{path}: expected a list "{part}" of objects in braces')
-    if not report.fault_text():
-        names = _check_categories(report, parts['categories'], classes, whole)
-        sizes = _check_images(report, parts['images'])
-        _check_annotations(report, parts['annotations'], sizes, names, classes)
-        _judge(report, classes, whole, need_objects)
-    return report
+            report.fault('entry', f'{path}: expected a list "{part}" of objects in braces')
+            whole = False
+    return parts if whole else None
+
+
+def check_coco_content(
+    report: SplitReport,
+    content: dict[str, list[dict]],
+    classes: Sequence[str],
+    whole: bool = False,
+    need_objects: bool = True,
+    need_area: bool = True,
+) -> None:
+    """Check what :func:`read_coco_json` returned; the arguments are those of :func:`check_coco_file`.
+
+    ``need_area``: an annotation without ``area`` is a fault, as MMDetection's reader fails on it.
+    """
+    names = _check_categories(report, content['categories'], classes, whole)
+    sizes = _check_images(report, content['images'])
+    _check_annotations(report, content['annotations'], sizes, names, classes, need_area)
+    _judge(report, classes, whole, need_objects)
 
 
 def _check_categories(
@@ -61,7 +83,7 @@ def _check_categories(
     names = {}
     for index, category in enumerate(categories):
         if not isinstance(category.get('name'), str) or isinstance(category.get('id'), list | dict | None):
-            report.fault('json', f'categories[{index}]: expected "id" and "name"')
+            report.fault('entry', f'categories[{index}]: expected "id" and "name"')
         elif category['id'] in names:
             report.fault('duplicate', f'categories[{index}]: id {category["id"]}')
         else:
@@ -95,13 +117,13 @@ def _check_images(report: SplitReport, images: list[dict]) -> dict[object, tuple
         where = f'images[{index}] (id {shorten(str(image.get("id")))})'
         size = tuple(image.get(side) for side in ('width', 'height'))
         if isinstance(image.get('id'), list | dict | None):
-            report.fault('json', f'images[{index}]: expected "id" as a number')
+            report.fault('entry', f'images[{index}]: expected "id" as a number')
             continue
         if not all(isinstance(side, int) and side > 0 for side in size):
-            report.fault('json', f'{where}: expected "width" and "height" in pixels, got {size}')
+            report.fault('entry', f'{where}: expected "width" and "height" in pixels, got {size}')
             size = None
         if not isinstance(image.get('file_name') or image.get('coco_url'), str):
-            report.fault('json', f'{where}: expected "file_name"')
+            report.fault('entry', f'{where}: expected "file_name"')
         else:
             files[image.get('file_name') or image['coco_url']] += 1
         if image['id'] in sizes:
@@ -112,7 +134,7 @@ def _check_images(report: SplitReport, images: list[dict]) -> dict[object, tuple
             report.fault('duplicate', f'images: {shorten(file)} ({count}x)')
     report.num_images = len(images)
     if not images:
-        report.fault('json', 'images: the list is empty')
+        report.fault('entry', 'images: the list is empty')
     return sizes
 
 
@@ -122,6 +144,7 @@ def _check_annotations(
     sizes: dict[object, tuple[int, int] | None],
     names: dict[object, str],
     classes: Sequence[str],
+    need_area: bool,
 ) -> None:
     ids: set = set()
     filled: set = set()
@@ -129,13 +152,13 @@ def _check_annotations(
         where = f'annotations[{index}] (id {shorten(str(annotation.get("id")))})'
         values = [annotation.get(key) for key in ('id', 'image_id', 'category_id')]
         if any(isinstance(value, list | dict | None) for value in values):
-            report.fault('json', f'{where}: expected "id", "image_id" and "category_id"')
+            report.fault('entry', f'{where}: expected "id", "image_id" and "category_id"')
             continue
         if values[0] in ids:
             report.fault('duplicate', f'{where}: the id')
         ids.add(values[0])
         if values[1] not in sizes:
-            report.fault('json', f'{where}: image_id {shorten(str(values[1]))} is not an image of the file')
+            report.fault('entry', f'{where}: image_id {shorten(str(values[1]))} is not an image of the file')
             continue
         if values[2] not in names:
             report.fault(
@@ -145,21 +168,23 @@ def _check_annotations(
         name = names[values[2]]
         if name not in classes:
             report.ignored[name] += 1
-        elif _box_is_usable(report, where, annotation, sizes[values[1]]):
+        elif _box_is_usable(report, where, annotation, sizes[values[1]], need_area):
             report.objects[name] += 1
             filled.add(values[1])
     report.num_empty = report.num_images - len(filled)
 
 
-def _box_is_usable(report: SplitReport, where: str, annotation: dict, size: tuple[int, int] | None) -> bool:
+def _box_is_usable(
+    report: SplitReport, where: str, annotation: dict, size: tuple[int, int] | None, need_area: bool
+) -> bool:
     box, area = annotation.get('bbox'), annotation.get('area', 0)
     numbers = [*box, area] if isinstance(box, list) else []
     if len(numbers) != 5 or not all(_is_number(number) for number in numbers):
         got = shorten(f'bbox {box!r}, area {annotation.get("area")!r}')
-        report.fault('json', f'{where}: expected "bbox" as [x, y, width, height] and "area", got {got}')
+        report.fault('entry', f'{where}: expected "bbox" as [x, y, width, height] and "area", got {got}')
         return False
-    if 'area' not in annotation:
-        report.fault('json', f'{where}: "area" is missing')
+    if need_area and 'area' not in annotation:
+        report.fault('entry', f'{where}: "area" is missing')
         return False
     if size is None:
         return False
@@ -167,7 +192,7 @@ def _box_is_usable(report: SplitReport, where: str, annotation: dict, size: tupl
     if width < 0 or height < 0:
         report.fault('reversed', f'{where}: bbox {box} has a negative width or height')
         return False
-    if width < 1 or height < 1 or area <= 0:
+    if width < 1 or height < 1 or (need_area and area <= 0):
         report.found('tiny', where)
         return False
     try:

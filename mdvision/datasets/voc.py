@@ -37,8 +37,8 @@ class VOCDataset(BaseDetDataset):
     """Images and boxes of one VOC split, fully checked when the data set is built.
 
     Entries have mmdet's form: ``img_path, img_id, xml_path, height, width, instances``; an instance has
-    ``bbox`` [x1, y1, x2, y2] in pixels, ``bbox_label``, ``ignore_flag``, ``difficult``, ``truncated``.
-    Repairs are printed in a summary.
+    ``bbox`` [x1, y1, x2, y2] in pixels, ``bbox_label``, ``ignore_flag``, ``difficult``, ``truncated``,
+    ``occluded``. Repairs are printed in a summary.
 
     Args:
         data_root: the folder with ``JPEGImages``, ``Annotations`` and ``ImageSets``.

@@ -75,6 +75,7 @@ class VOCObject:
     box: tuple[float, float, float, float]
     difficult: bool
     truncated: bool
+    occluded: bool = False
     odd_difficult: str = ''  # '', or what was found instead of 0 or 1: 'missing', "'False'", ...
 
 
@@ -216,7 +217,8 @@ def _parse_object(node: ET.Element, index: int, faults: list[Fault]) -> VOCObjec
         return None
     difficult, odd = _flag(node.findtext('difficult'))
     truncated, _ = _flag(node.findtext('truncated'))
-    return VOCObject(index, name, tuple(values), difficult, truncated, odd)
+    occluded, _ = _flag(node.findtext('occluded'))
+    return VOCObject(index, name, tuple(values), difficult, truncated, occluded, odd)
 
 
 def _number(text: str | None) -> float | None:

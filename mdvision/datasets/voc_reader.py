@@ -292,6 +292,7 @@ class VOCReader:
             'ignore_flag': int(item.difficult or small),
             'difficult': int(item.difficult),
             'truncated': int(item.truncated),
+            'occluded': int(item.occluded),
         }
 
     def _judge(self, data_list: list[dict]) -> None:

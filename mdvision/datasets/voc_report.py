@@ -17,7 +17,7 @@ FAULTS = {
         'add them, or remove the ids from the split. An image without objects needs an XML file too',
     ),
     'no image': ('images missing', 'add them, or remove the ids from the split'),
-    'json': ('entries that cannot be used', 'correct the named entries, or export the file again'),
+    'entry': ('entries that cannot be used', 'correct the named entries, or export the file again'),
     'duplicate': ('duplicate ids and files, which would count twice', 'keep each of them once'),
     'category': (
         'classes that are not in the annotation file: every later label would shift',
@@ -37,9 +37,9 @@ FAULTS = {
     ),
     'image': ('broken images', 'download or export these files again, or remove their ids from the split'),
     'size': (
-        'images whose size contradicts the XML: their boxes may belong to another image',
-        'restore the right image or XML. If only the number in <size> is wrong, remove <size>: '
-        'it is then taken from the image',
+        'images whose size contradicts the annotation: their boxes may belong to another image',
+        'restore the right image or annotation. If only the number in <size> of an XML is wrong, remove '
+        '<size>: it is then taken from the image',
     ),
     'turned': (
         'images that EXIF orientation rotates, but not their boxes',
@@ -87,8 +87,11 @@ WARNINGS = {
 class SplitReport:
     """Gather findings over a whole split. File names are relative to the data root.
 
-    ``what`` is the kind of data: ``'VOC'``, ``'COCO'``.
+    ``what`` is the kind of data: ``'VOC'``, ``'COCO'``. ``split`` may be ``''``: all of the data.
     """
+
+    faults = FAULTS
+    repairs = REPAIRS
 
     def __init__(self, split: str, root: str, what: str = 'VOC'):
         self.what = what
@@ -108,21 +111,28 @@ class SplitReport:
         self._found: dict[str, list[str]] = {}
 
     def fault(self, kind: str, line: str) -> None:
-        assert kind in FAULTS, kind
+        assert kind in self.faults, kind
         self._faults.setdefault(kind, []).append(line)
 
     def found(self, kind: str, where: str) -> None:
         """Record a repair or a warning of a kind from the tables above."""
-        assert kind in REPAIRS or kind in WARNINGS, kind
+        assert kind in self.repairs or kind in WARNINGS, kind
         self._found.setdefault(kind, []).append(where)
 
     def places(self, kind: str) -> list[str]:
         """Return where a repair or warning was found so far."""
         return self._found.get(kind, [])
 
-    def repairs(self) -> list[str]:
+    def kinds_repaired(self) -> list[str]:
         """Return the kinds of repairs that were found."""
-        return [kind for kind in REPAIRS if kind in self._found]
+        return [kind for kind in self.repairs if kind in self._found]
+
+    def absorb(self, other: 'SplitReport', prefix: str = '') -> None:
+        """Add the findings of another report; ``prefix`` says whose they are."""
+        for kind, lines in other._faults.items():
+            self._faults.setdefault(kind, []).extend(prefix + line for line in lines)
+        for kind, places in other._found.items():
+            self._found.setdefault(kind, []).extend(prefix + where for where in places)
 
     def raise_faults(self) -> None:
         """Raise one UserError with every fault, if there is any."""
@@ -135,17 +145,18 @@ class SplitReport:
             return ''
         total = sum(len(lines) for lines in self._faults.values())
         message = [
-            f'{total} {"fault" if total == 1 else "faults"} in the {self.what} data of split {self.split} '
-            f'({self.num_images} images, folder {self.root}):'
+            f'{total} {"fault" if total == 1 else "faults"} in the {self.what} data'
+            + f' of split {self.split}' * bool(self.split)
+            + f' ({self.num_images} images, folder {self.root}):'
         ]
-        kinds = [kind for kind in FAULTS if kind in self._faults]
+        kinds = [kind for kind in self.faults if kind in self._faults]
         shares, left = {}, DETAIL_LINES  # rare kinds in full, frequent ones share what remains
         for position, kind in enumerate(sorted(kinds, key=lambda kind: len(self._faults[kind]))):
             shares[kind] = min(len(self._faults[kind]), left // (len(kinds) - position))
             left -= shares[kind]
         for kind in kinds:
             lines, share = self._faults[kind], shares[kind]
-            name, fix = FAULTS[kind]
+            name, fix = self.faults[kind]
             message.append(f'{name} ({len(lines)}):')
             message += [f'    {line}' for line in lines[:share]]
             if len(lines) > share:
@@ -169,7 +180,7 @@ class SplitReport:
             lines.append(f'  left out by ignore_classes: {names}')
         if self.num_small:
             lines.append(f'  ignored in training by bbox_min_size: {self.num_small} boxes')
-        for kind, text in REPAIRS.items():
+        for kind, text in self.repairs.items():
             if kind in self._found:
                 lines.append(f'  repaired: {text} ({len(self._found[kind])}): {self._where(kind)}')
         return '\n'.join([*lines, *(f'  {line}' for line in self.extra)])

@@ -19,7 +19,8 @@ def summary():
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
+    logger = MMLogger.get_instance('a run')  # not mmengine's own logger, which is no run's
     logger.addHandler(handler)
     yield lambda: '\n'.join(lines)
     logger.removeHandler(handler)
+    MMLogger._instance_dict.pop('a run')

@@ -313,7 +313,7 @@ def test_a_damaged_image_that_is_read_nevertheless_is_a_warning(folder, summary)
 def test_what_an_object_becomes(folder):
     folder.xml('b', item('dog').replace('<bndbox>', '<truncated>1</truncated><bndbox>'))
     assert folder.read(show_summary=False).get_data_info(1)['instances'] == [
-        dict(bbox=[1, 2, 30, 20], bbox_label=1, ignore_flag=0, difficult=0, truncated=1)
+        dict(bbox=[1, 2, 30, 20], bbox_label=1, ignore_flag=0, difficult=0, truncated=1, occluded=0)
     ]
 
 

@@ -143,7 +143,7 @@ def _check_voc(part: DatasetConfig) -> Iterator[Finding]:
     except UserError as error:
         yield Finding('error', _where(part), str(error))
         return
-    odd = [kind for kind in reader.report.repairs() if kind not in _HARMLESS_FOR_MMDET]
+    odd = [kind for kind in reader.report.kinds_repaired() if kind not in _HARMLESS_FOR_MMDET]
     if odd:
         yield Finding(
             'error', _where(part), f'this reader repairs none of the following.\n{reader.report.summary()}',
