@@ -14,9 +14,10 @@ own that name (mmdet has a ``VOCDataset`` too): they are reached by their full n
 import copy
 from collections.abc import Mapping
 
-import torch
 from mmengine.registry import MODELS
 from torch import nn
+
+from mdvision.meta_device import meta_device
 
 __all__ = ['MODELS', 'build_for_shapes']
 
@@ -24,7 +25,7 @@ __all__ = ['MODELS', 'build_for_shapes']
 def build_for_shapes(cfg: Mapping) -> nn.Module:
     """A module on the meta device, to look at its shapes; on the CPU where it cannot be built there."""
     try:
-        with torch.device('meta'):
+        with meta_device():
             return MODELS.build(copy.deepcopy(cfg))
     except (RuntimeError, NotImplementedError):  # it looks at the values of a tensor while it is built
         return MODELS.build(copy.deepcopy(cfg))

@@ -43,7 +43,7 @@ FLOORS = (
     ('datasets', 'evaluation', 'models'),
     ('ops',),
     ('findings', 'provenance', 'registry', 'upstream'),
-    ('console', 'cpu', 'errors', 'text', 'version'),
+    ('console', 'cpu', 'errors', 'meta_device', 'text', 'version'),
 )
 FLOOR = {part: len(FLOORS) - number for number, floor in enumerate(FLOORS) for part in floor}
 # Nearly everything imports these; arrows to them would hide the others.

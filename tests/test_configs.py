@@ -15,6 +15,7 @@ import mdvision
 from mdvision.config.fill import fill_config
 from mdvision.config.overrides import apply_overrides
 from mdvision.console import import_upstream
+from mdvision.meta_device import meta_device
 from tests.config_names import CONFIGS, DATA_SETS, ROOT, ConfigName, read_name
 from tests.data_sets import write_image_folder
 
@@ -275,7 +276,7 @@ def test_a_classifier_is_the_named_model(classifier):
     expected = mdvision.classifier_config(name, num_classes=data_set_of(classifier)[1], **backbone)
     if neck:
         expected['neck'].update(neck)
-    with torch.device('meta'):
+    with meta_device():
         ours, named = HOST_MODELS.build(classifier.model), HOST_MODELS.build(expected)
     shapes = {key: value.shape for key, value in ours.state_dict().items()}
     assert shapes == {key: value.shape for key, value in named.state_dict().items()}
@@ -394,7 +395,7 @@ def test_the_image_folder_config_needs_nothing_but_the_folder(tmp_path):
 def test_a_detector_builds_and_its_neck_fits_the_backbone(detector):
     from mmdet.registry import MODELS as HOST_MODELS
 
-    with torch.device('meta'):
+    with meta_device():
         model = HOST_MODELS.build(detector.model)
     if not detector.model.get('neck'):
         return
@@ -451,7 +452,7 @@ def test_a_c4_detector_has_the_parameters_of_its_published_row(name, parameters)
     from mmdet.registry import MODELS as HOST
 
     cfg = in_scope(f'configs/{name}_faster_rcnn_c4_voc.py')
-    with torch.device('meta'):
+    with meta_device():
         model = HOST.build(cfg.model)
     assert sum(p.numel() for p in model.parameters()) == parameters
 

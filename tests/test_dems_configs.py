@@ -16,6 +16,7 @@ import mdvision
 from mdvision.config.fill import fill_config
 from mdvision.console import import_upstream
 from mdvision.engine.hooks.augmentation_schedule import scheduled_transforms
+from mdvision.meta_device import meta_device
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / 'configs' / 'dems_vit'
@@ -60,12 +61,12 @@ def test_each_data_set_has_its_configs():
 @pytest.mark.parametrize('name', NAMES)
 def test_the_model_is_the_named_one(name):
     cfg = load(name)
-    with torch.device('meta'):
+    with meta_device():
         model = build(cfg)
     named = name.split('_')[:3]
     size = dict(image_size=256, patch_size=16) if is_large(name) else {}
     expected = mdvision.classifier_config('_'.join(named), num_classes=cfg.model.head.num_classes, **size)
-    with torch.device('meta'):
+    with meta_device():
         expected = build(Config(dict(model=expected, data_preprocessor=cfg.data_preprocessor)))
     shapes = {key: value.shape for key, value in model.state_dict().items()}
     assert shapes == {key: value.shape for key, value in expected.state_dict().items()}
@@ -77,7 +78,7 @@ def test_the_model_is_the_named_one(name):
     [('dems_vit_tiny_cifar100', 5_600_258), ('dems_vit_small_cifar100', 22_253_154)],
 )
 def test_the_number_of_parameters_is_the_published_one(name, parameters):
-    with torch.device('meta'):
+    with meta_device():
         assert sum(p.numel() for p in build(load(name)).parameters()) == parameters
 
 
@@ -182,7 +183,7 @@ def test_each_batch_is_mixed_in_one_of_two_ways():
     from mmpretrain.models.utils.batch_augments import CutMix, Mixup
 
     for name in NAMES:
-        with torch.device('meta'):
+        with meta_device():
             mixing = build(load(name)).data_preprocessor.batch_augments
         mixup, cutmix = mixing.augments
         assert isinstance(mixup, Mixup)

@@ -17,6 +17,7 @@ from mdvision.config.overrides import backbone_option
 from mdvision.console import say
 from mdvision.converters import convert_state_dict, list_converters
 from mdvision.errors import UserError
+from mdvision.meta_device import meta_device
 from mdvision.models.named import create_backbone, create_model
 from mdvision.version import __version__
 
@@ -143,7 +144,7 @@ def _num_classes(state_dict: dict[str, Tensor]) -> int | None:
 
 def _wanted(name: str, state_dict: dict[str, Tensor], **overrides) -> dict[str, Tensor]:
     """The state dict of the model with as many classes as the checkpoint; shapes only."""
-    with torch.device('meta'):
+    with meta_device():
         return create_model(name, num_classes=_num_classes(state_dict), **overrides).state_dict()
 
 
@@ -153,7 +154,7 @@ def _detector_shapes(name: str, state_dict: dict[str, Tensor], **overrides) -> d
     small = stem is not None and stem.shape[-1] == 3
     arguments = dict(stem='cifar_pool' if small else 'imagenet', **overrides)
     classes = _num_classes(state_dict) or 20
-    with torch.device('meta'):
+    with meta_device():
         parts = {
             'backbone.': create_backbone('emanet50', num_stages=3, **arguments),
             'roi_head.shared_head.layer4.': create_backbone('emanet50', **arguments).layer4,

@@ -14,6 +14,7 @@ from mdvision.config.image_size import image_size, padded
 from mdvision.config.overrides import backbone_option
 from mdvision.config.prepare import prepare
 from mdvision.errors import UserError
+from mdvision.meta_device import meta_device
 from mdvision.models.named import create_model, find_model
 from mdvision.registry import build_for_shapes
 from mdvision.text import aligned, short_number
@@ -58,7 +59,7 @@ def report_on_name(name: str, size: tuple[int, int] | None = None, options: Sequ
     """
     named = find_model(name)
     overrides = dict(map(backbone_option, options))
-    with torch.device('meta'):
+    with meta_device():
         model = create_model(name, **overrides)
     channels, *published = named.image
     image = (overrides.get('in_channels', channels), *(size or published))

@@ -9,10 +9,10 @@ import inspect
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import nn
 
 from mdvision.errors import UserError, did_you_mean
+from mdvision.meta_device import meta_device
 from mdvision.registry import MODELS
 
 from .classifier import Classifier
@@ -122,7 +122,7 @@ def classifier_config(
 
     The parameters have the same names as those of :func:`create_model`.
     """
-    with torch.device('meta'):
+    with meta_device():
         backbone = create_backbone(name, **overrides)
     neck, head = _neck_and_head(name, backbone, num_classes, neck, overrides)
     head = dict(type='mmpretrain.ClsHead') if head is None else dict(type='mmpretrain.LinearClsHead', **head)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from mdvision.complexity.count import measure
+from mdvision.meta_device import meta_device
 from mdvision.models.named import create_model, find_model, list_models
 from mdvision.text import short_number
 
@@ -38,7 +39,7 @@ optimizer state, loss and workspaces, with the plain kernels of torch {torch}.
 def cost_of(name: str) -> dict:
     """Return a named model's exact counts and training bytes for one image of its published size."""
     named = find_model(name)
-    with torch.device('meta'):
+    with meta_device():
         model = create_model(name)
         complexity = measure(model, torch.empty(1, *named.image))
     return dict(image=list(named.image), num_classes=named.num_classes, **complexity.totals())

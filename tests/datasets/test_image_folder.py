@@ -16,6 +16,7 @@ from mdvision.config.fill import fill_config
 from mdvision.console import import_upstream
 from mdvision.datasets import image_folder
 from mdvision.datasets.class_folders import read_pairs, shared_files
+from mdvision.meta_device import meta_device
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
 CLASSES = ('bird', 'cat', 'dog')
@@ -263,7 +264,6 @@ def test_annotation_lines(tmp_path):
 
 def test_the_config_of_the_page_fits_the_folder(folder):
     """docs/your_data.md, to the letter: the model builds, and the loaders find the pictures."""
-    import torch
     from mmpretrain.registry import DATASETS, MODELS
 
     root = Path(__file__).resolve().parents[2]
@@ -276,6 +276,6 @@ def test_the_config_of_the_page_fits_the_folder(folder):
         assert DATASETS.build(loader.dataset).metainfo['classes'] == CLASSES
     fill_config(cfg)
     assert cfg.data_preprocessor.num_classes == cfg.model.head.num_classes == len(CLASSES)
-    with torch.device('meta'):
+    with meta_device():
         model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
     assert model.head.in_channels == model.backbone.out_channels[-1]

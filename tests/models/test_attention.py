@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mdvision import AttentionResNet, SoftBAN, UserError
+from mdvision.meta_device import meta_device
 from mdvision.models.attention import (
     CBAM,
     EfficientChannelAttention,
@@ -159,7 +160,7 @@ def test_exports_with_a_free_batch_and_map_size(name):
 
 
 def test_works_on_the_meta_device(name):
-    with torch.device('meta'):
+    with meta_device():
         output = make(name).eval()(torch.empty(2, 64, 7, 5))
     assert output.is_meta
     assert output.shape == (2, 64, 7, 5)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from mdvision.meta_device import meta_device
 from mdvision.registry import MODELS
 
 ALL = (0, 1, 2, 3)
@@ -312,7 +313,7 @@ def test_norm_eval_keeps_batch_norms_in_evaluation(entry):
 
 
 def test_builds_on_the_meta_device_and_copies(entry):
-    with torch.device('meta'):
+    with meta_device():
         outputs = MODELS.build(entry.config).eval()(torch.empty(1, entry.channels, *entry.sizes[0]))
     assert all(output.is_meta for output in outputs)
     backbone = build(entry).eval()

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mdvision import UserError
+from mdvision.meta_device import meta_device
 from mdvision.models.backbones.dems_vit import DEMSViT
 from mdvision.models.backbones.dems_vit_pyramid import DEMSViTPyramid, _split, _WindowAttention
 from mdvision.models.layers.dems_block import sine_cosine_positions
@@ -42,7 +43,7 @@ def test_any_size_gives_maps_of_the_size_over_the_stride_rounded_up(size):
 
 
 def test_the_default_strides_are_those_of_detectors():
-    with torch.device('meta'):
+    with meta_device():
         model = DEMSViTPyramid()
     assert model.out_strides == (4, 8, 16, 32) and model.out_channels == (192,) * 4
     some = small(out_indices=(1, 3))

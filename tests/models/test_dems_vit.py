@@ -8,6 +8,7 @@ from torch import nn
 
 from mdvision import UserError
 from mdvision.converters.dems import KEY_MAPS
+from mdvision.meta_device import meta_device
 from mdvision.models.backbones.dems_vit import DEMSViT, RegionMerge
 from mdvision.models.layers.dems_block import FactorizedPatchEmbed, sine_cosine_positions
 from tests import golden
@@ -176,7 +177,7 @@ def test_quirk_4_another_size_answers_as_a_model_of_that_size(size):
     ],
 )
 def test_parameter_counts_on_the_meta_device(arguments, classes, params, tables):
-    with torch.device('meta'):
+    with meta_device():
         model = DEMSViT(**arguments)
         images = torch.zeros(1, 3, *[arguments.get('image_size', 32)] * 2)
     width = model.out_channels[0]

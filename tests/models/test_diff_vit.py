@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from mdvision import UserError
 from mdvision.converters.nano_diff_vit import KEY_MAPS
+from mdvision.meta_device import meta_device
 from mdvision.models.backbones.diff_vit import DiffViT
 from mdvision.models.layers import (
     GELUMLP,
@@ -67,7 +68,7 @@ def test_initial_lambda_is_the_formula_in_float32():
     values = [initial_lambda(index) for index in range(4)]
     assert values == pytest.approx([-0.00991528, 0.2, 0.35550907, 0.47071302], abs=1e-7)
     assert values[0] == pytest.approx(-0.00991535, abs=1e-8)
-    with torch.device('meta'):
+    with meta_device():
         assert initial_lambda(3) == values[3]
 
 
@@ -181,7 +182,7 @@ def test_shuffled_tokens_get_shuffled_answers(make):
 
 def total(attention, **arguments):
     """Parameters of backbone and classifier with 10 classes."""
-    with torch.device('meta'):
+    with meta_device():
         backbone = DiffViT(attention, **arguments)
         return count(backbone) + count(MLPLogits(backbone.out_channels[0], arguments['hidden_dim'], 10))
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 import mdvision
 from mdvision import UserError
 from mdvision.converters.mdnet import KEY_MAPS
+from mdvision.meta_device import meta_device
 from mdvision.models.backbones.mdnet import MDMobileNetV2, MDNet
 from mdvision.models.layers.mdnet_block import (
     DifferentialChannelAttention,
@@ -81,7 +82,7 @@ def test_answers_as_the_authors_module(key, module):
     ],
 )
 def test_parameter_counts_of_the_paper(make, classes, params):
-    with torch.device('meta'):
+    with meta_device():
         backbone = make()
         assert count(backbone) + count(nn.Linear(1280, classes)) == params
 

@@ -7,6 +7,7 @@ from torch import nn
 from mdvision import UserError
 from mdvision.converters import lma
 from mdvision.converters.mdnet import KEY_MAPS as MDNET_KEY_MAPS
+from mdvision.meta_device import meta_device
 from mdvision.models.attention.lightweight_mixed_domain import LightweightMixedDomainAttention
 from mdvision.models.attention.squeeze_excite import SqueezeExcite
 from mdvision.models.backbones.mobilenet import MDMobileNet
@@ -40,7 +41,7 @@ def count(module: nn.Module) -> int:
 
 
 def with_linear(make, classes: int) -> int:
-    with torch.device('meta'):
+    with meta_device():
         backbone = make()
         return count(backbone) + count(nn.Linear(backbone.out_channels[-1], classes))
 
@@ -125,7 +126,7 @@ def test_frozen_stages_of_mobilenet(frozen_stages, frozen):
     ],
 )
 def test_widths_of_mobilenet_v2(width_mult, channels):
-    with torch.device('meta'):
+    with meta_device():
         backbone = AttentionMobileNetV2(width_mult, out_indices=range(8))
     assert (backbone.features[0][0].out_channels, *backbone.out_channels) == channels
 
@@ -140,7 +141,7 @@ def test_make_divisible_rounds_to_the_nearest_but_never_by_more_than_a_tenth_dow
 def test_names_and_shapes_are_torchvisions(width_mult, attention):
     from torchvision.models import mobilenet_v2
 
-    with torch.device('meta'):
+    with meta_device():
         ours = AttentionMobileNetV2(width_mult, attention).state_dict()
         theirs = mobilenet_v2(weights=None, width_mult=width_mult).state_dict()
     extra = [name for name in ours if '.attention.' in name]
@@ -202,7 +203,7 @@ def test_convolutions_of_mobilenet_v2_start_with_he_normal_weights():
 
 
 def test_widths_of_mobilenet_are_cut_to_integers():
-    with torch.device('meta'):
+    with meta_device():
         backbone = MDMobileNet(0.3, out_indices=range(5))
     assert backbone.stem[0].conv.out_channels == 9
     assert backbone.out_channels == (19, 38, 76, 153, 307)

@@ -5,6 +5,7 @@ import torch
 
 import mdvision
 from mdvision import UserError
+from mdvision.meta_device import meta_device
 
 # Parameters as the specifications of the architectures count them: name, arguments, count.
 COUNTS = [
@@ -60,7 +61,7 @@ COUNTS = [
 
 @pytest.mark.parametrize(('name', 'arguments', 'parameters'), COUNTS)
 def test_parameter_counts_are_the_published_networks(name, arguments, parameters):
-    with torch.device('meta'):
+    with meta_device():
         model = mdvision.create_model(name, **arguments)
     assert sum(p.numel() for p in model.parameters()) == parameters
 
@@ -70,7 +71,7 @@ def test_a_name_gives_logits_and_the_same_classifier_in_mmpretrain(name):
     from mmpretrain.registry import MODELS
 
     image = mdvision.find_model(name).image
-    with torch.device('meta'):
+    with meta_device():
         model = mdvision.create_model(name, num_classes=7).eval()
         host = MODELS.build(mdvision.classifier_config(name, num_classes=7))
         assert model(torch.empty(2, *image)).shape == (2, 7)
@@ -142,7 +143,7 @@ def test_weights_named_in_init_cfg_are_loaded(tmp_path):
 @pytest.mark.parametrize('assign', [False, True])
 def test_a_model_built_on_the_meta_device_answers_right_once_it_has_its_weights(name, assign):
     model = mdvision.create_model(name).eval()
-    with torch.device('meta'):
+    with meta_device():
         other = mdvision.create_model(name).eval()
     if not assign:
         other.to_empty(device='cpu')

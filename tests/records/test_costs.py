@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mdvision.complexity.count import count
+from mdvision.meta_device import meta_device
 from mdvision.models.attention import CBAM, EfficientChannelAttention, ShuffleAttention, SqueezeExcite
 from mdvision.models.attention.branch import BranchAttention
 from mdvision.models.backbones.resnet import BasicBlock, Bottleneck
@@ -25,7 +26,7 @@ WRITE = 'run python -m mdvision.records --count'
 
 
 def counted(name, **overrides):
-    with torch.device('meta'):
+    with meta_device():
         model = create_model(name, **overrides)
         return count(model, torch.empty(1, *find_model(name).image))
 
@@ -156,7 +157,7 @@ def test_mdnet_by_formula():
 
 
 def test_corrected_mdnet_attention_counts_its_products():
-    with torch.device('meta'):
+    with meta_device():
         attention = find_attention(create_model('mdnet'))
         found = count(type(attention)(32, num_heads=8), torch.empty(1, 32, 10, 12))
     # In each of 8 heads two maps of 4 x 4 over 120 positions, and one product with the values.
@@ -194,7 +195,7 @@ def _their_pools(model: nn.Module) -> list[tuple[nn.Module, float]]:
 )
 def test_the_authors_counter_gives_the_published_table(name, four_digits, printed):
     """G = 2^30; 2 for each element of a batch norm and 1 for each that an adaptive pool reads, besides."""
-    with torch.device('meta'):
+    with meta_device():
         model, image = create_model(name).eval(), torch.empty(1, 3, 32, 32)
     kinds = count(model, image).macs_by_kind
     total = kinds['convolution'] + kinds['linear']
@@ -255,7 +256,7 @@ def test_published_parameters_of_emanet_leave_out_soft_ban():
 
 @pytest.mark.parametrize(('kind', 'parameters'), [('se', '28.09'), ('cbam', '28.09')])
 def test_published_parameters_fit_gates_with_biases(kind, parameters):
-    with torch.device('meta'):
+    with meta_device():
         model = create_model(f'{kind}_resnet50')
     blocks = [m for m in model.modules() if isinstance(m, (Bottleneck, BasicBlock))]
     biases = sum(m.bn3.num_features + m.bn3.num_features // 16 for m in blocks)

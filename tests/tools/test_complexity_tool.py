@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from mdvision.commands.complexity import complexity
 from mdvision.complexity import count as counting
 from mdvision.errors import UserError
+from mdvision.meta_device import meta_device
 from mdvision.models.named import create_model
 from tests.running import ROOT, run_tool, start_tool
 
@@ -70,7 +71,7 @@ def test_the_c4_detector_runs_its_last_stage_on_every_region(count):
     found = count('configs/emanet/faster_rcnn_c4_voc.py', size=(600, 600), as_json=True)
     assert found['params'] == 25_011_050
     assert found['stages']['rpn_head']['macs'] == 38 * 38 * 512 * (1024 * 9 + 18 + 36)
-    with torch.device('meta'):
+    with meta_device():
         net = create_model('emanet50').backbone
         stage = counting.count(net.layer4, torch.empty(1, 1024, 14, 14))
     outputs = 2048 * (21 + 80)
