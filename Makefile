@@ -17,6 +17,7 @@ SEED ?= 0
 QUICK := tests/test_structure.py tests/test_findings.py tests/test_cpu.py tests/test_config_files.py \
     tests/config/test_overrides.py tests/commands/test_switches.py tests/config/test_fill.py \
     tests/evaluation/test_voc_ap.py tests/evaluation/test_confusion.py tests/datasets/test_voc_annotation.py \
+    tests/annotations/test_reading.py \
     tests/models/test_attention.py tests/models/test_mdnet.py tests/models/test_label_smooth.py \
     tests/compare/test_compare_statistics.py tests/checkpoints/test_checkpoint.py tests/records
 

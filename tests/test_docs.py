@@ -1,6 +1,8 @@
 """What the documents tell a user to do works."""
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,75 @@ def test_the_attention_of_the_page_trains_a_classifier_from_a_users_folder(tmp_p
     )
     assert 'accuracy/top1' in printed
     assert (tmp_path / 'work_dirs' / 'my_classifier' / 'epoch_1.pth').is_file()
+
+
+@pytest.fixture(scope='module')
+def converted_cells(tmp_path_factory) -> Path:
+    """A folder after every conversion of docs/your_data.md, command for command."""
+    from tests.running import run_tool
+
+    root = tmp_path_factory.mktemp('cells')
+    export_cells(root / 'exports')
+    (block,) = [text for text in code_blocks('docs/your_data.md', 'bash') if 'convert_data.py' in text]
+    for command in block.splitlines():
+        tool, *args = shlex.split(command, comments=True)[1:]
+        printed = run_tool(Path(tool).name, *args, cwd=root)
+        assert '20 images, 20 objects of 3 classes' in printed
+        assert 'nothing was left out or changed' in printed
+    return root
+
+
+def export_cells(folder: Path) -> None:
+    """Twenty images with a box each, as COCO, YOLO and CSV."""
+    import cv2
+    import numpy as np
+
+    (folder / 'images').mkdir(parents=True)
+    (folder / 'labels').mkdir()
+    classes = ['Platelets', 'RBC', 'WBC']
+    images, annotations, rows = [], [], ['filename,class,xmin,ymin,xmax,ymax']
+    for number in range(20):
+        name, label = f'{number:02}.jpg', classes[number % 3]
+        noise = np.random.default_rng(number).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / 'images' / name), noise)
+        images.append(dict(id=number, file_name=name, width=64, height=48))
+        entry = dict(id=number, image_id=number, category_id=number % 3, bbox=[16, 12, 32, 24], iscrowd=0)
+        annotations.append(entry)
+        (folder / f'labels/{number:02}.txt').write_text(f'{number % 3} 0.5 0.5 0.5 0.5\n')
+        rows.append(f'{name},{label},17,13,48,36')
+    categories = [dict(id=number, name=name) for number, name in enumerate(classes)]
+    content = dict(images=images, annotations=annotations, categories=categories)
+    (folder / 'instances.json').write_text(json.dumps(content))
+    (folder / 'data.yaml').write_text(f'train: images\nnames: {json.dumps(classes)}\n')
+    (folder / 'boxes.csv').write_text('\n'.join(rows))
+
+
+def test_the_conversions_of_the_page_agree(converted_cells):
+    folders = [converted_cells / 'data' / name for name in ('cells', 'cells_yolo', 'cells_csv')]
+    for number in range(20):
+        texts = {(folder / f'Annotations/{number:02}.xml').read_text() for folder in folders}
+        assert len(texts) == 1
+        assert '<xmin>17</xmin>' in texts.pop()
+    splits = [
+        (folders[1] / f'ImageSets/Main/{split}.txt').read_text().split() for split in ('train', 'val', 'test')
+    ]
+    assert sorted(name for names in splits for name in names) == [f'{number:02}' for number in range(20)]
+    # Seven, seven and six images per class: none can be divided exactly.
+    assert all(abs(len(names) - share) <= 1 for names, share in zip(splits, (14, 4, 2), strict=True))
+
+
+@pytest.mark.slow
+def test_the_coco_config_of_the_page_trains(converted_cells):
+    from tests.running import run_tool
+
+    (block,) = [text for text in code_blocks('docs/your_data.md', 'python') if "'CocoDataset'" in text]
+    # A smaller model of the same form, for a CPU; in the page the folder is the project's root.
+    block = block.replace('./configs', f'{ROOT}/configs').replace('rcnn_bccd.py', 'rcnn_bccd_cpu.py')
+    (converted_cells / 'my_coco_config.py').write_text(block)
+    printed = run_tool('train.py', 'my_coco_config.py', '--dry-run', cwd=converted_cells)
+    assert '3 classes, from classes=: Platelets, RBC, WBC' in printed
+    assert 'COCO split train.json: 15 images (0 without objects), 15 objects' in printed
+    assert 'dry run passed' in printed
 
 
 def test_the_python_of_the_readme_runs(capsys):

@@ -23,7 +23,6 @@ from .form import (
     read_text,
     resolved,
     sorted_classes,
-    unlisted,
 )
 from .voc import drop_what_counts_as_degenerate, voc_numbers
 
@@ -68,7 +67,7 @@ def read(source: Path, report: ConversionReport, options: ReadOptions) -> Annota
         images: dict[str, AnnotatedImage] = {}
         for where, row in rows:
             _read_row(where, row, folder, split, images, report)
-        unlisted(folder, images.values(), report)
+        data.folders.append(folder)
         data.images += images.values()
     data.classes = sorted_classes(data.images)
     _settle_base(data, report, options.box_base)

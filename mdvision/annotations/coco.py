@@ -18,7 +18,6 @@ from .form import (
     one_split_each,
     place_image,
     resolved,
-    unlisted,
 )
 
 __all__ = ['finds', 'read', 'write']
@@ -42,7 +41,11 @@ def _files(source: Path) -> list[Path]:
 def _is_coco(file: Path) -> bool:
     if file.suffix.lower() != '.json':
         return False
-    content = file.read_bytes()
+    with file.open('rb') as opened:
+        content = opened.read(4096)
+        if b'"shapes"' in content:  # LabelMe: perhaps with an image in it, which need not be read
+            return False
+        content += opened.read()
     return b'"images"' in content and b'"categories"' in content
 
 
@@ -117,7 +120,7 @@ def _read_file(
         box = Box(names[entry['category_id']], corners, where, frozenset(flags))
         images[entry['image_id']].boxes.append(box)
     data.images += images.values()
-    unlisted(folder, images.values(), report)
+    data.folders.append(folder)
 
 
 def _flags(entry: dict, where: str, report: ConversionReport) -> list[str]:

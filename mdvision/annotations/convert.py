@@ -117,6 +117,7 @@ def convert(
             [_table(data, how), checked]
         )
         config = _config(data, target, to)
+        text += f'\n{_TITLES[kind]}: {report.boxes}' * bool(report.boxes)
         full = '\n'.join([text, *report.lines(most=None), config])
         (making / 'conversion.txt').write_text(full + '\n', encoding='utf-8')
         if target.exists():

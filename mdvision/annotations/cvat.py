@@ -22,7 +22,6 @@ from .form import (
     resolved,
     sorted_classes,
     split_named,
-    unlisted,
 )
 
 __all__ = ['finds', 'read', 'write']
@@ -93,7 +92,7 @@ def _read_images(
                 image.boxes.append(box)
         images.append(image)
     data.images += images
-    unlisted(folder, images, report)
+    data.folders.append(folder)
 
 
 def _read_shape(node: ET.Element, where: str, labels: list[str], report: ConversionReport) -> Box | None:

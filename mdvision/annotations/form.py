@@ -5,9 +5,9 @@ import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from os.path import isfile  # False for names that no file can have, where pathlib raises
 from pathlib import Path, PurePosixPath
 
-from mdvision.datasets.voc_reader import SUFFIXES
 from mdvision.datasets.voc_report import FAULTS, REPAIRS, WARNINGS, SplitReport
 from mdvision.errors import UserError
 from mdvision.text import shortlist
@@ -30,7 +30,6 @@ __all__ = [
     'resolved',
     'sorted_classes',
     'split_named',
-    'unlisted',
 ]
 
 SPLITS = ('train', 'val', 'test')
@@ -93,12 +92,14 @@ class Annotations:
         images: the images.
         base: how the boxes count pixels: 0 (continuous), or 1 (VOC's 1-based inclusive indices).
         settled: the reader has already settled sizes and boxes.
+        folders: folders of images; a file in them that no annotation lists is named.
     """
 
     classes: tuple[str, ...] = ()
     images: list[AnnotatedImage] = field(default_factory=list)
     base: int = 0
     settled: bool = False
+    folders: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def image_id(name: str) -> str:
 
 def resolved(folder: Path, name: str) -> tuple[Path, str]:
     """Return the file that ``name`` means in ``folder``, and the name with ``/`` between its parts."""
-    if '\\' in name and not (folder / name).is_file():
+    if '\\' in name and not isfile(folder / name):
         name = name.replace('\\', '/')
     return folder / name, name
 
@@ -203,7 +204,7 @@ def image_folder(options: ReadOptions, candidates: Iterable[Path], names: Sequen
         return options.images
     some = names[:: max(1, len(names) // 100)]  # enough to tell folders apart
     folders = [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
-    return max(folders, key=lambda folder: sum(resolved(folder, name)[0].is_file() for name in some))
+    return max(folders, key=lambda folder: sum(isfile(resolved(folder, name)[0]) for name in some))
 
 
 def split_named(name: str) -> str:
@@ -256,11 +257,3 @@ def place_image(image: AnnotatedImage, target: Path, copy: bool) -> None:
         except OSError:  # another file system, or one without links
             target.unlink(missing_ok=True)
     shutil.copy2(original, target)
-
-
-def unlisted(folder: Path, images: Iterable[AnnotatedImage], report: SplitReport) -> None:
-    """Name the image files in ``folder`` that no annotation lists."""
-    listed = {image.path.resolve() for image in images}
-    for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() in SUFFIXES and path.resolve() not in listed:
-            report.found('unlisted', path.relative_to(folder).as_posix())

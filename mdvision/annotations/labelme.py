@@ -1,6 +1,7 @@
 """LabelMe: one JSON file per image, next to it, with a list of shapes."""
 
 import json
+from os.path import isfile  # False for names that no file can have, where pathlib raises
 from pathlib import Path
 
 from mdvision.datasets.voc_annotation import shorten
@@ -19,7 +20,6 @@ from .form import (
     read_text,
     sorted_classes,
     split_named,
-    unlisted,
 )
 
 __all__ = ['finds', 'read', 'write']
@@ -48,7 +48,7 @@ def read(source: Path, report: ConversionReport, options: ReadOptions) -> Annota
         if image is not None:
             data.images.append(image)
     data.classes = sorted_classes(data.images)
-    unlisted(folder, data.images, report)
+    data.folders.append(folder)
     return data
 
 
@@ -92,7 +92,7 @@ def _image_of(content: dict, place: Path, name: Path, report: ConversionReport) 
         if path.stem == place.stem and path.suffix.lower() in SUFFIXES
     )  # fmt: skip
     by_path = place.parent / stated
-    if stated and by_path.is_file() and (not named or by_path.resolve() in [p.resolve() for p in named]):
+    if stated and isfile(by_path) and (not named or by_path.resolve() in [p.resolve() for p in named]):
         return by_path
     if len(named) == 1:
         return named[0]

@@ -1,6 +1,8 @@
 """Hold what a reader found against the image files, by the rules of VOCDataset."""
 
 from collections import Counter, defaultdict
+from os.path import isfile  # False for names that no file can have, where pathlib raises
+from pathlib import Path
 
 from mdvision.datasets.image_check import SizeError, check_images, settle_size
 from mdvision.datasets.voc_annotation import BoxError, settle_box, shorten
@@ -26,7 +28,9 @@ def settle(data: Annotations, report: ConversionReport, check: str) -> None:
     _check_case(data, report)
     if not data.settled:
         _settle_images(data, report, check)
-    _settle_ids(data.images, report)
+    there = [image for image in data.images if isfile(image.path)]
+    _name_unlisted(there, data.folders, report)
+    _settle_ids(there, report)
 
 
 def _check_case(data: Annotations, report: ConversionReport) -> None:
@@ -41,10 +45,20 @@ def _check_case(data: Annotations, report: ConversionReport) -> None:
             report.warnings.append(f'class names that differ only in case or spaces: {shown}')
 
 
+def _name_unlisted(images: list[AnnotatedImage], folders: list[Path], report: ConversionReport) -> None:
+    """Name the image files that no annotation lists."""
+    seen = {image.path.resolve() for image in images}
+    for folder in dict.fromkeys(folders):
+        for path in sorted(folder.rglob('*')):
+            if path.suffix.lower() in SUFFIXES and path.resolve() not in seen:
+                seen.add(path.resolve())
+                report.found('unlisted', path.relative_to(folder).as_posix())
+
+
 def _settle_images(data: Annotations, report: ConversionReport, check: str) -> None:
     present = []
     for image in data.images:
-        if not image.path.is_file():
+        if not isfile(image.path):
             report.fault('no image', f'{image.path} ({image.where})')
         elif image.path.suffix.lower() not in SUFFIXES:
             report.fault('image kind', f'{image.path} (not {", ".join(SUFFIXES)})')

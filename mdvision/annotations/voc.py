@@ -45,6 +45,7 @@ def read(source: Path, report: ConversionReport, options: ReadOptions) -> Annota
         report.fault('no xml', f'Annotations/{name}.xml')
     data_list = _read_all(source, ids, tuple(classes), report, options)
     data = Annotations(tuple(classes), settled=True)
+    data.folders.append(options.images or source / 'JPEGImages')
     for info in data_list:
         where = f'Annotations/{info["img_id"]}.xml'
         boxes = [
@@ -93,9 +94,9 @@ def _read_all(
     with tempfile.TemporaryDirectory(prefix='mdvision_') as folder:
         everything = Path(folder) / 'all.txt'
         everything.write_text('\n'.join(ids), encoding='utf-8')
-        images = options.images.resolve() if options.images else source / 'JPEGImages'
+        images = str(options.images.resolve()) if options.images else 'JPEGImages'
         reader = VOCReader(
-            source, everything, classes, str(images), box_base=options.box_base,
+            source, everything, classes, images, box_base=options.box_base,
             check_images=options.check, need_objects=False,
         )  # fmt: skip
         try:

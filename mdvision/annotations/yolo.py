@@ -1,6 +1,7 @@
 """YOLO: one text file per image, with a class number and fractions of the image in each line."""
 
 from collections.abc import Iterator
+from os.path import exists, isdir, isfile  # False for names that no file can have, where pathlib raises
 from pathlib import Path
 
 import yaml
@@ -60,7 +61,7 @@ def read(source: Path, report: ConversionReport, options: ReadOptions) -> Annota
     for image, label, fact in zip(data.images, labels, facts, strict=True):
         # After turning by EXIF, as loaders do; a broken image is reported when the images are settled.
         image.size = (fact.height, fact.width) if fact.orientation >= 5 else (fact.width, fact.height)
-        if label.is_file() and not fact.fault:
+        if isfile(label) and not fact.fault:
             image.boxes = list(_read_labels(label, image, classes, report))
         image.size = None if fact.fault else image.size
     _find_orphans(labels, report)
@@ -72,14 +73,14 @@ def _read_yaml(file: Path, report: ConversionReport) -> tuple[list[str], list[tu
     text = read_text(file, report)
     try:
         content = yaml.safe_load(text or '')
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f'{file}: malformed YAML: {shorten(str(error), 200)}. Correct it.') from None
     content = content if isinstance(content, dict) else {}
     names = content.get('names')
     if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
+        if set(names) != set(range(len(names))):
             raise UserError(
-                f'{file}: expected names with numbers from 0 on, got {shorten(str(sorted(names)))}.'
+                f'{file}: expected names with numbers from 0 on, got {shorten(str(list(names)))}.'
             )
         names = [names[index] for index in range(len(names))]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
@@ -90,15 +91,15 @@ def _read_yaml(file: Path, report: ConversionReport) -> tuple[list[str], list[tu
         )
     _refuse_twice(names, file)
     root = file.parent / str(content.get('path') or '')
-    root = root if root.is_dir() else file.parent
+    root = root if isdir(root) else file.parent
     folders = []
     for key in ('train', 'val', 'valid', 'test'):
         given = content.get(key) or []
         for name in given if isinstance(given, list) else [given]:
             path = root / str(name)
-            if not path.exists() and str(name).startswith('../'):
+            if not exists(path) and str(name).startswith('../'):
                 path = root / str(name)[3:]  # exported by Roboflow: relative to a folder that is not there
-            if not path.exists():
+            if not exists(path):
                 raise UserError(f'{file}: {key} names {name}, but there is no {path}. Correct {key} or path.')
             folders.append((split_named(key), path))
     if not folders:

@@ -55,6 +55,17 @@ def test_voc_is_not_there(tmp_path):
     assert 'faster_rcnn_minivoc.py' in error
 
 
+def test_data_to_convert_with_faults(tmp_path):
+    """Every fault is in the message, and nothing is written."""
+    source = tmp_path / 'labels.csv'
+    source.write_text('filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,1,1,x,9\nb.jpg,,1,1,9,9\n')
+    error = run('convert_data.py', source, tmp_path / 'out').stderr
+    assert "labels.csv line 2: xmax: expected a finite number, got 'x'" in error
+    assert 'labels.csv line 3: expected a class, got none' in error
+    assert 'images missing (2)' in error
+    assert [path.name for path in tmp_path.iterdir()] == ['labels.csv']
+
+
 def test_a_checkpoint_that_does_not_exist(tmp_path):
     error = run('test.py', MINI, tmp_path / 'epoch_1.pth').stderr
     assert 'epoch_1.pth does not exist' in error
