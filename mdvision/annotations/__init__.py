@@ -6,6 +6,6 @@ images with a log line, reads LabelMe's older XML only and excludes the tested P
 as float32 and reads neither CVAT nor CSV.
 """
 
-from .convert import FORMATS, convert
+from .conversion import FORMATS, convert
 
 __all__ = ['FORMATS', 'convert']

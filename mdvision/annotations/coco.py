@@ -22,7 +22,7 @@ from .form import (
 
 __all__ = ['finds', 'read', 'write']
 
-_HELD = {'id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd', 'segmentation', 'attributes'}
+_HELD = {'id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd', 'ignore', 'segmentation', 'attributes'}
 _HELD_ATTRIBUTES = ('truncated', 'occluded')
 
 
@@ -126,7 +126,7 @@ def _read_file(
 def _flags(entry: dict, where: str, report: ConversionReport) -> list[str]:
     """Return the flags of an annotation; name what else it has."""
     flags = []
-    if entry.get('iscrowd'):
+    if entry.get('iscrowd') or entry.get('ignore'):
         flags.append('difficult')
         report.found('crowd', where)
     if entry.get('segmentation'):

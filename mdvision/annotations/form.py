@@ -131,7 +131,7 @@ class ConversionReport(SplitReport):
         'shape': 'shapes that are not boxes, left out',
         'enclosed': 'polygons and rotated boxes, replaced by the boxes around them',
         'mask': 'segmentations, left out: only boxes are kept',
-        'crowd': 'crowd regions (iscrowd), taken as difficult',
+        'crowd': 'crowd regions and ignored objects (iscrowd, ignore), taken as difficult',
         'attribute': 'attributes, left out',
         'flag': 'difficult, truncated or occluded objects, written without that flag',
         'one pixel': 'boxes one pixel wide or high, left out: such a VOC box counts as degenerate',

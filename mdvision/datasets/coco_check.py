@@ -168,6 +168,8 @@ def _check_annotations(
         name = names[values[2]]
         if name not in classes:
             report.ignored[name] += 1
+        elif annotation.get('ignore'):
+            report.found('ignore', where)
         elif _box_is_usable(report, where, annotation, sizes[values[1]], need_area):
             report.objects[name] += 1
             filled.add(values[1])
@@ -201,7 +203,7 @@ def _box_is_usable(
         report.fault(error.kind, f'{where}: {error}')
         return False
     if x < -1 or y < -1 or x + width > size[0] + 1 or y + height > size[1] + 1:
-        report.found('clipped', where)
+        report.found('beyond', where)
     return True
 
 

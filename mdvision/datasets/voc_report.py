@@ -74,6 +74,8 @@ REPAIRS = {
     'suffix': 'images with an extension other than .jpg',
     'renamed': 'images found by <filename>, not by their id',
     'tiny': 'boxes with zero area, or less than a pixel wide or high, left out by MMDetection',
+    'ignore': 'objects with "ignore", left out by MMDetection',
+    'beyond': 'boxes that extend beyond the image, which MMDetection clips in training only',
     'filename': "<filename> entries that name another id's image, ignored",
 }
 

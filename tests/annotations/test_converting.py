@@ -275,7 +275,7 @@ def test_images_elsewhere(tmp_path):
         convert(source / 'boxes.csv', tmp_path / 'other', images=tmp_path / 'none')
 
 
-def test_a_target_that_is_not_empty_or_lies_in_the_source_is_refused(tmp_path):
+def test_a_target_that_is_not_empty_or_lies_in_the_source_is_refused(tmp_path, monkeypatch):
     source = sets.table(tmp_path / 'set')
     with pytest.raises(UserError, match='already exists and is not an empty folder'):
         convert(source, source)
@@ -284,6 +284,12 @@ def test_a_target_that_is_not_empty_or_lies_in_the_source_is_refused(tmp_path):
     with pytest.raises(UserError, match=r'does not exist\. Give the annotation file'):
         convert(tmp_path / 'none', tmp_path / 'out')
     (tmp_path / 'empty').mkdir()
+    monkeypatch.chdir(tmp_path / 'empty')
+    with pytest.raises(UserError, match='is the current folder'):
+        convert(source, '.')
+    with pytest.raises(UserError, match=r'cannot make a folder in .*a\.jpg: Not a directory'):
+        convert(source / 'boxes.csv', source / 'images/a.jpg/out', shares=(0.6, 0.4))
+    monkeypatch.chdir(tmp_path)
     convert(source, tmp_path / 'empty', shares=(0.6, 0.4))
     assert (tmp_path / 'empty/Annotations').is_dir()
 

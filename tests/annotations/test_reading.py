@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mdvision.annotations import FORMATS
-from mdvision.annotations.convert import _detect
+from mdvision.annotations.conversion import detect_format
 from mdvision.annotations.form import Annotations, ConversionReport, ReadOptions
 from mdvision.annotations.settle import settle
 from mdvision.errors import UserError
@@ -19,7 +19,7 @@ from tests.annotations import small_sets as sets
 
 def read(source: Path, kind: str = '', **options) -> tuple[Annotations, ConversionReport]:
     report = ConversionReport('', str(source), 'test')
-    kind = kind or _detect(source)
+    kind = kind or detect_format(source)
     data = FORMATS[kind].read(source, report, ReadOptions(check='header', **options))
     settle(data, report, 'header')
     report.raise_faults()
@@ -33,7 +33,7 @@ def boxes(data: Annotations) -> dict[str, list]:
 @pytest.mark.parametrize('kind', sets.SETS)
 def test_every_format_is_found_out_and_read_to_the_same_boxes(kind, tmp_path):
     source = sets.SETS[kind](tmp_path / 'set')
-    assert _detect(source) == kind
+    assert detect_format(source) == kind
     data, report = read(source)
     assert data.classes == ('cat', 'dog')
     found, expected = boxes(data), dict(sets.BOXES)
@@ -89,7 +89,7 @@ def test_what_of_coco_is_changed_or_left_out_is_named(tmp_path):
     def spoil(content):
         first, second, third = content['annotations']
         first.update(iscrowd=1, segmentation=dict(size=[48, 64], counts='x'), keypoints=[1, 2, 2])
-        second.update(bbox=[50, 6, 34.5, 42], attributes=dict(occluded=True, color='red'))
+        second.update(bbox=[50, 6, 34.5, 42], ignore=1, attributes=dict(occluded=True, color='red'))
         third.update(bbox=[10, 10, 0, 10])
         content['images'].append(dict(id=9, file_name='d.jpg', width=64, height=48))
 
@@ -98,12 +98,13 @@ def test_what_of_coco_is_changed_or_left_out_is_named(tmp_path):
     sets.picture(source / 'images/e.jpg')
     data, report = read(source)
     assert boxes(data)['a'][1] == ('dog', (50, 6, 64, 48))
-    assert [sorted(box.flags) for box in data.images[0].boxes] == [['difficult'], ['occluded']]
+    assert [sorted(box.flags) for box in data.images[0].boxes] == [['difficult'], ['difficult', 'occluded']]
     assert report.lines() == [
         'degenerate boxes dropped (1): annotations[2] (id 4)',
         'boxes clipped to the image (1): annotations[1] (id 2)',
         'segmentations, left out: only boxes are kept (1): annotations[0] (id 1)',
-        'crowd regions (iscrowd), taken as difficult (1): annotations[0] (id 1)',
+        'crowd regions and ignored objects (iscrowd, ignore), taken as difficult (2): annotations[0] (id 1), '
+        'annotations[1] (id 2)',
         'attributes, left out (2): annotations[0] (id 1) (keypoints), annotations[1] (id 2) (color)',
         'image files without an annotation, left out (1): e.jpg',
     ]
@@ -388,9 +389,9 @@ def test_images_of_one_name_and_two_endings_are_refused(tmp_path):
 
 def test_what_is_none_of_the_formats_or_several_is_said(tmp_path):
     with pytest.raises(UserError, match='is in none of the formats voc, coco, yolo, csv, cvat, labelme'):
-        _detect(tmp_path)
+        detect_format(tmp_path)
     sets.table(tmp_path)
     sets.coco(tmp_path)
     with pytest.raises(UserError, match=r'could be coco or csv\. Name the file'):
-        _detect(tmp_path)
-    assert _detect(tmp_path / 'boxes.csv') == 'csv'
+        detect_format(tmp_path)
+    assert detect_format(tmp_path / 'boxes.csv') == 'csv'

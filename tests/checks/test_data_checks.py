@@ -168,10 +168,14 @@ def test_a_coco_file_that_is_no_json_is_named_with_its_line(coco):
 def test_boxes_that_mmdet_leaves_out_are_named(coco):
     coco.content['annotations'][0]['bbox'] = [2, 3, 0.5, 10]
     coco.content['annotations'][1]['bbox'] = [50, 3, 30, 10]
-    assert len(coco.built().get_data_info(0)['instances']) == 2
+    coco.content['annotations'][2]['ignore'] = 1
+    (left,) = coco.built().get_data_info(0)['instances']
+    assert left['bbox'] == [50, 3, 80, 13]
     (note,) = check_data_files(coco.config())
     assert 'left out by MMDetection (1): annotations[0] (id 0)' in note.text
-    assert 'clipped to the image (1): annotations[1] (id 1)' in note.text
+    assert 'which MMDetection clips in training only (1): annotations[1] (id 1)' in note.text
+    assert 'objects with "ignore", left out by MMDetection (1): annotations[2] (id 2)' in note.text
+    assert '7 objects: red cell 2, weiße Zelle 3, platelet 2' in note.text
 
 
 @pytest.mark.fault('N15')

@@ -16,7 +16,7 @@ from .form import SPLITS, Annotations, ConversionReport, ReadOptions
 from .settle import settle
 from .split import split_images
 
-__all__ = ['FORMATS', 'convert']
+__all__ = ['FORMATS', 'convert', 'detect_format']
 
 FORMATS: dict[str, ModuleType] = {
     'voc': voc, 'coco': coco, 'yolo': yolo, 'csv': box_table, 'cvat': cvat, 'labelme': labelme,
@@ -97,7 +97,7 @@ def convert(
     source, target = Path(source), Path(target)
     _check_paths(source, target)
     shares = _named_shares(shares)
-    kind = source_format or _detect(source)
+    kind = source_format or detect_format(source)
     report = ConversionReport('', str(source), _TITLES[kind])
     options = ReadOptions(Path(images) if images else None, box_base)
     data = _read(kind, source, report, options)
@@ -107,10 +107,11 @@ def convert(
         for name in data.classes:
             if name not in used:
                 report.found('unused class', name)
-    making = target.parent / f'.{target.name}.incomplete'
+    place = target.absolute()
+    making = place.parent / f'.{place.name}.incomplete'
     shutil.rmtree(making, ignore_errors=True)  # of a conversion that was killed
     try:
-        making.mkdir(parents=True)
+        _make(making)
         FORMATS[to].write(data, making, report, copy)
         checked = _compare(data, making, to)
         text = f'{_TITLES[kind]} {source} -> {_TITLES[to]} {target}: ' + '\n'.join(
@@ -137,10 +138,21 @@ def _check_paths(source: Path, target: Path) -> None:
         raise UserError(f'{source} does not exist. Give the annotation file, or the folder of the data set.')
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f'{target} already exists and is not an empty folder. Choose another, or remove it.')
+    if target.resolve() == Path.cwd():
+        raise UserError(f'{target} is the current folder. Name a folder in it, which is then made.')
     if source.resolve() in target.resolve().parents:
         raise UserError(
             f'{target} lies within {source}, and would be read as part of it. Choose another place.'
         )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(
+            f'cannot make a folder in {folder.parent}: {error.strerror}. Choose another.'
+        ) from None
 
 
 def _named_shares(shares: Sequence[float] | None) -> dict[str, float] | None:
@@ -154,7 +166,7 @@ def _named_shares(shares: Sequence[float] | None) -> dict[str, float] | None:
     return dict(zip(SPLITS, shares, strict=False))
 
 
-def _detect(source: Path) -> str:
+def detect_format(source: Path) -> str:
     """Return the format of ``source``.
 
     Raises:
