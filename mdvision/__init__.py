@@ -51,6 +51,8 @@ _LAZY = {
     'RoIExtractor': 'mdvision.detectors',
     'ScheduledProbability': 'mdvision.datasets.scheduled_transform',
     'VOCDataset': 'mdvision.datasets.voc',
+    'load': 'mdvision.inference.trained',
+    'predict': 'mdvision.inference.trained',
 }
 
 __all__ = ['UserError', '__version__', 'allow_code_in_checkpoints', *models.__all__, *_LAZY]

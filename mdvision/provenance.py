@@ -3,6 +3,7 @@
 import contextlib
 import platform
 import shlex
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from .cpu import available_cores
 
-__all__ = ['command_line', 'hardware_name', 'package_version', 'package_versions']
+__all__ = ['command_line', 'git_state', 'hardware_name', 'package_version', 'package_versions']
 
 _PACKAGES = ('mdvision', 'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection',
              'onedl-mmpretrain')  # fmt: skip
@@ -34,6 +35,21 @@ def hardware_name() -> str:
 def package_versions() -> dict[str, str | None]:
     """Return the versions of the packages that affect the results; None for a missing one."""
     return {name: package_version(name) for name in _PACKAGES}
+
+
+def git_state() -> dict[str, object] | None:
+    """Return the commit of the repository around the current folder, and whether files differ from it.
+
+    None outside a repository, or without git.
+    """
+    try:
+        commit, changes = (
+            subprocess.run(['git', *command], capture_output=True, text=True, check=True, timeout=20).stdout
+            for command in (('rev-parse', 'HEAD'), ('status', '--porcelain', '--untracked-files=no'))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return dict(commit=commit.strip(), changed_files=len(changes.splitlines()))
 
 
 def _processor() -> str:

@@ -33,7 +33,7 @@ FLOORS = (
     ('__init__',),
     ('commands', 'doctor'),
     ('compare', 'records'),
-    ('checks',),
+    ('checks', 'inference'),
     ('engine',),
     ('complexity', 'visualization'),
     ('processes', 'work_dir'),

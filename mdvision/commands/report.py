@@ -25,6 +25,7 @@ from mdvision.engine.hooks.csv_log import read_log
 from mdvision.errors import UserError
 from mdvision.evaluation import DetectionMetric
 from mdvision.evaluation.headlines import MEANINGS
+from mdvision.inference.from_run import write_model_of_run
 from mdvision.provenance import command_line, hardware_name, package_versions
 from mdvision.visualization.curves import draw_curves
 from mdvision.visualization.detection_plots import (
@@ -34,7 +35,7 @@ from mdvision.visualization.detection_plots import (
     write_pr_curves,
 )
 from mdvision.visualization.prediction_sheet import draw_prediction_sheet
-from mdvision.work_dir.files import CONFUSIONS, CURVES, METRICS, PR_CURVES, PREDICTIONS, RESULTS, TEST
+from mdvision.work_dir.files import CONFUSIONS, CURVES, METRICS, MODEL, PR_CURVES, PREDICTIONS, RESULTS, TEST
 
 __all__ = ['report_test', 'report_training']
 
@@ -54,6 +55,7 @@ def report_training(runner: Runner, started: float) -> None:
     started -= getattr(runner, 'seconds_before', 0.0)
     curves = {Path(runner.work_dir) / CURVES: partial(_draw_curves, runner)}
     _report(runner, started, _last_validation(runner), runner.val_loop, '', curves)
+    _write_model(runner)
 
 
 def report_test(runner: Runner, started: float, metrics: dict[str, float]) -> None:
@@ -130,6 +132,23 @@ def _write(path: Path, write: Callable[[Path], Path | None]) -> bool:
         say(f'warning: {path.name} could not be written: {type(error).__name__}: {error}')
         MMLogger.get_current_instance().info(traceback.format_exc())
         return False
+
+
+def _write_model(runner: Runner) -> None:
+    """Write the model file, and say what to do with it; where that fails, the checkpoints are still there."""
+    try:
+        files = write_model_of_run(runner)
+    except UserError as error:
+        say(f'note: no {MODEL}: {error}')
+        return
+    except Exception as error:
+        say(f'warning: {MODEL} could not be written: {type(error).__name__}: {error}')
+        MMLogger.get_current_instance().info(traceback.format_exc())
+        return
+    for path in files:
+        say(f'  {_short(path)}')
+    if files:
+        say(f'predict with it: python tools/infer.py {_short(files[1].parent)} IMAGES')
 
 
 def _draw_curves(runner: Runner, out_png: Path) -> Path:

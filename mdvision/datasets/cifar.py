@@ -34,6 +34,7 @@ class CIFAR10(ArrayDataset):
     """
 
     METAINFO = {'classes': hosts.CIFAR10.METAINFO['classes'], 'dataset_type': 'cifar10'}
+    side = 32
     host = hosts.CIFAR10
     labels_key = 'labels'
 
@@ -122,6 +123,7 @@ class CIFAR10JPEG(ArrayDataset):
     """
 
     METAINFO = {'classes': hosts.CIFAR10.METAINFO['classes'], 'dataset_type': 'cifar10-jpeg'}
+    side = 32
 
     def read(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
         """Read the offsets of the images, whose bytes stay compressed, and their labels.

@@ -29,6 +29,7 @@ class MNIST(ArrayDataset):
     """Handwritten digits: 60,000 + 10,000 grayscale images of 28 x 28. For arguments see ``ArrayDataset``."""
 
     METAINFO = {'classes': MNIST_CATEGORITES, 'dataset_type': 'mnist'}
+    side = 28
     files = {
         True: ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
         False: ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),

@@ -29,7 +29,12 @@ class ArrayDataset(BaseDataset, ABC):
         holdout_seed: seed of their selection.
         as_rgb: repeat a grayscale image to three equal channels.
         **kwargs: passed on to mmpretrain's ``BaseDataset``.
+
+    Attributes:
+        side: height and width of the images in pixels.
     """
+
+    side: int
 
     def __init__(
         self,

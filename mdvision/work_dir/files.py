@@ -11,6 +11,8 @@ __all__ = [
     'LAST_CHECKPOINT',
     'LOG_FOLDER',
     'METRICS',
+    'MODEL',
+    'MODEL_WEIGHTS',
     'PREDICTIONS',
     'PR_CURVES',
     'RESULTS',
@@ -43,7 +45,9 @@ PR_CURVES = 'pr_curves'
 TEST = 'test_'
 
 _WITH_NUMBERS = {name + ending for name in (CONFUSIONS, PR_CURVES) for ending in ('.png', '.csv')}
-_REPORTS = {RESULTS, CURVES, PREDICTIONS} | _WITH_NUMBERS
+# Weights and description of the trained model.
+MODEL_WEIGHTS, MODEL = 'model.safetensors', 'model.json'
+_REPORTS = {RESULTS, CURVES, PREDICTIONS, MODEL, MODEL_WEIGHTS} | _WITH_NUMBERS
 # One per start of a run, named after its time.
 LOG_FOLDER = re.compile(r'\d{8}_\d{6}')
 _HEADER = '# The config of a run of mdvision, with all that the command line said. It began as: '

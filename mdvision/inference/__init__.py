@@ -1,0 +1,1 @@
+"""Using a trained model: loading it, predicting on images and videos, saving and drawing what it found."""
