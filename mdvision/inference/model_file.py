@@ -1,8 +1,8 @@
 """The file of a trained model: weights in safetensors, and beside them, in JSON, all it takes to use them.
 
-``model.safetensors`` holds tensors only. ``model.json`` holds plain values: the config of the model and of the
-preparation of images, class names, metrics with the fingerprint of their data, where it comes from, and the
-SHA-256 of the weights. Neither contains code, and no part of the config can name more than registered classes.
+``model.safetensors`` holds tensors only. ``model.json`` holds plain values: the config of the model and of
+the preparation of images, class names, metrics with the fingerprint of their data, where it comes from, and
+the SHA-256 of the weights. Neither contains code, and the config cannot name more than registered classes.
 """
 
 import ast
@@ -17,10 +17,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-import mdvision
 from mdvision.checkpoints.reading import check_finite, read_checkpoint
 from mdvision.config.overrides import literal
-from mdvision.config.tree import dicts, find_datasets, type_name
+from mdvision.config.tree import config_datasets, dicts, find_datasets, type_name
+from mdvision.console import import_upstream
 from mdvision.errors import UserError
 from mdvision.work_dir.files import MODEL, MODEL_WEIGHTS
 
@@ -49,7 +49,8 @@ def describe(cfg: Mapping, classes: tuple[str, ...], name: str) -> dict:
     scope = cfg.get('default_scope')
     if scope not in TASKS:
         raise UserError(
-            f"{name}: expected default_scope='mmpretrain' (a classifier) or 'mmdet' (a detector), got {scope!r}."
+            f"{name}: expected default_scope='mmpretrain' (a classifier) or 'mmdet' (a detector), got "
+            f'{scope!r}.'
         )
     dataset = next(find_datasets(cfg, ('test',)), None) or next(find_datasets(cfg, ('val',)), None) or {}
     pipeline = [step for step in dataset.get('pipeline') or [] if type_name(step) not in _OF_ANNOTATIONS]
@@ -62,7 +63,7 @@ def describe(cfg: Mapping, classes: tuple[str, ...], name: str) -> dict:
     if cfg.get('custom_imports'):
         config['custom_imports'] = cfg['custom_imports']
     if 'LoadImageFromFile' not in map(type_name, pipeline):
-        config['array_side'] = _array_side(dataset, name)
+        config['array_side'] = _array_side(cfg, name)
     # Through JSON, so that it is the same whether it was read from a file or not.
     config = _decoded(json.loads(json.dumps(_encoded(config, name))))
     return dict(format=FORMAT, name=name, task=TASKS[scope], classes=list(classes), config=config)
@@ -92,13 +93,15 @@ def _decoded(value: object) -> object:
     return {key: _decoded(child) for key, child in value.items()}
 
 
-def _array_side(dataset: dict, name: str) -> int:
+def _array_side(cfg: Mapping, name: str) -> int:
     """Return the height and width of the images of a data set that keeps them in memory."""
-    side = getattr(getattr(mdvision, type_name(dataset), None), 'side', None)
+    import_upstream(cfg['default_scope'])
+    dataset = next(config_datasets(cfg, ('test', 'val')))
+    side = getattr(dataset.kind, 'side', None)
     if side is None:
         raise UserError(
-            f'{name}: its test pipeline does not begin with LoadImageFromFile, and of the images of '
-            f'{dataset.get("type")} nothing is known: prediction does not know how to prepare a picture.'
+            f'{name}: its test pipeline does not begin with LoadImageFromFile, and the size of the images of '
+            f'{dataset.settings.get("type")} is unknown: prediction does not know how to prepare a picture.'
         )
     return side
 
@@ -161,7 +164,8 @@ def read_model(path: Path) -> tuple[dict, dict[str, Tensor]]:
         description, weights = _read_checkpoint(path)
     else:
         raise UserError(
-            f'{path}: expected a model file (.json or .safetensors) or a checkpoint (.pth), got {path.suffix!r}.'
+            f'{path}: expected a model file (.json or .safetensors) or a checkpoint (.pth), got '
+            f'{path.suffix!r}.'
         )
     _refuse_unknown_types(description['config'], path)
     return description, weights
@@ -202,8 +206,8 @@ def _read_weights(file: Path, description: dict) -> dict[str, Tensor]:
             else 'equal size'
         )
         raise UserError(
-            f'{file} is damaged, or belongs to another model.json: {size}, SHA-256 {digest[:12]}... instead of '
-            f'{stated["sha256"][:12]}...'
+            f'{file} is damaged, or belongs to another model.json: {size}, SHA-256 {digest[:12]}... instead '
+            f'of {stated["sha256"][:12]}...'
         )
     try:
         weights = load_tensors(data)
@@ -222,8 +226,8 @@ def _read_checkpoint(path: Path) -> tuple[dict, dict[str, Tensor]]:
     if not isinstance(meta.get('cfg'), str) or not classes:
         lacks = 'config' if not isinstance(meta.get('cfg'), str) else 'class names'
         raise UserError(
-            f'{path} holds weights, but no {lacks}: it is no checkpoint of a run of mdvision. Evaluate it with '
-            'tools/test.py CONFIG CHECKPOINT; weights of other programs are converted by '
+            f'{path} holds weights, but no {lacks}: it is no checkpoint of a run of mdvision. Evaluate it '
+            'with tools/test.py CONFIG CHECKPOINT; weights of other programs are converted by '
             'tools/convert_weights.py.'
         )
     name = path.resolve().parent.name

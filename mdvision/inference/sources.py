@@ -115,7 +115,8 @@ def pixels_of(image: object, color: str = 'rgb') -> np.ndarray:
         raise UserError(f'expected an image (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {shape}')
     if image.dtype != np.uint8:
         raise UserError(
-            f'expected pixels of uint8, from 0 to 255, got {image.dtype} (from {image.min()} to {image.max()})'
+            f'expected pixels of uint8, from 0 to 255, got {image.dtype} (from {image.min()} to '
+            f'{image.max()})'
         )
     if image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
@@ -170,8 +171,8 @@ def _camera(index: int) -> Source:
     capture = cv2.VideoCapture(index)
     if not capture.isOpened():
         raise UserError(
-            f'Camera {index} cannot be opened. Is one connected, is it in use by another program, and may this '
-            'program use it?'
+            f'Camera {index} cannot be opened. Is one connected, is it in use by another program, and may '
+            'this program use it?'
         )
     return Source(_frames(capture, f'camera {index}', None), None, _video_facts(capture))
 

@@ -33,7 +33,8 @@ def load(model: str | Path, device: str | torch.device | None = None) -> 'Traine
     upstream libraries are, your own are once you have imported their module.
 
     Args:
-        model: ``model.json`` or ``model.safetensors`` of a run, the folder of both, or a checkpoint (``.pth``).
+        model: ``model.json`` or ``model.safetensors`` of a run, the folder of both, or a checkpoint
+            (``.pth``).
         device: ``'cpu'``, ``'cuda'``, ...; by default the GPU if there is one.
 
     Raises:
@@ -58,8 +59,8 @@ def load(model: str | Path, device: str | torch.device | None = None) -> 'Traine
             modules = (config.get('custom_imports') or {}).get('imports')
             which = f' (the run imported {modules})' if modules else ''
             raise UserError(
-                f'{path}: {error.args[0] if error.args else error} Import the module that registers it before '
-                f'loading the model{which}.'
+                f'{path}: {error.args[0] if error.args else error} Import the module that registers it '
+                f'before loading the model{which}.'
             ) from error
     advice = 'The weights are not those of the config beside them.'
     matched, _ = match_weights(network.state_dict(), weights, str(path), 1.0, advice)
