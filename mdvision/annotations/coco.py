@@ -55,28 +55,29 @@ def read(source: Path, report: ConversionReport, options: ReadOptions) -> Annota
     if not files:
         raise UserError(f'{source}: expected a COCO file (JSON with images and categories); there is none.')
     data = Annotations()
-    names: list[dict[object, str]] = []
+    first, names = '', {}
     for file, split in one_split_each(files, source).items():
         content = read_coco_json(file, report)
         if content is None:
             continue
         prefix = f'{file.relative_to(source).as_posix()}: ' if len(files) > 1 else ''
         if _is_sound(content, report, prefix):
-            names.append({category['id']: category['name'] for category in content['categories']})
-            _read_file(content, file, split, prefix, names[-1], data, report, options)
-    for file, other in zip(files[1:], names[1:], strict=False):
-        if list(other.items()) != list(names[0].items()):
-            report.fault(
-                'category', f'{file.name} has other categories, ids or another order than {files[0].name}'
-            )
-    data.classes = tuple(names[0].values()) if names else ()
+            own = {category['id']: category['name'] for category in content['categories']}
+            first, names = (first, names) if first else (file.name, own)
+            if list(own.items()) != list(names.items()):
+                report.fault(
+                    'category', f'{file.name} has other categories, ids or another order than {first}'
+                )
+            _read_file(content, file, split, prefix, own, data, report, options)
+    data.classes = tuple(names.values())
     return data
 
 
 def _is_sound(content: dict[str, list[dict]], report: ConversionReport, prefix: str) -> bool:
     """Check a file with all of its categories as classes; return whether it can be read."""
     found = ConversionReport('', '')
-    classes = [str(category.get('name')) for category in content['categories']]
+    names = [category.get('name') for category in content['categories']]
+    classes = [name for name in names if isinstance(name, str)]
     check_coco_content(found, content, classes, need_objects=False, need_area=False)
     sound = not found.fault_text()
     if not sound:

@@ -29,8 +29,9 @@ def settle(data: Annotations, report: ConversionReport, check: str) -> None:
     if not data.settled:
         _settle_images(data, report, check)
     there = [image for image in data.images if isfile(image.path)]
-    _name_unlisted(there, data.folders, report)
     _settle_ids(there, report)
+    if not report.fault_text():
+        _name_unlisted(there, data.folders, report)
 
 
 def _check_case(data: Annotations, report: ConversionReport) -> None:

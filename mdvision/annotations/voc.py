@@ -142,9 +142,11 @@ def write(data: Annotations, target: Path, report: ConversionReport, copy: bool)
 def drop_what_counts_as_degenerate(data: Annotations, report: ConversionReport) -> None:
     """Leave out boxes that VOC's numbers cannot tell from degenerate ones: xmin and xmax would be equal."""
     for image in data.images:
-        kept = [box for box in image.boxes if settle_box(voc_numbers(box), 1, *image.size)[0]]
+        kept = []
         for box in image.boxes:
-            if box not in kept:
+            if settle_box(voc_numbers(box), 1, *image.size)[0]:
+                kept.append(box)
+            else:
                 report.found('one pixel', box.where)
         image.boxes = kept
 
