@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -127,18 +128,49 @@ def test_the_conversions_of_the_page_agree(converted_cells):
     assert all(abs(len(names) - share) <= 1 for names, share in zip(splits, (14, 4, 2), strict=True))
 
 
+def coco_config(folder: Path) -> None:
+    """Write the config of docs/your_data.md, with a smaller model of the same form, for a CPU."""
+    (block,) = [text for text in code_blocks('docs/your_data.md', 'python') if "'CocoDataset'" in text]
+    # In the page the folder is the project's root.
+    block = block.replace('./configs', f'{ROOT}/configs').replace('rcnn_bccd.py', 'rcnn_bccd_cpu.py')
+    (folder / 'my_coco_config.py').write_text(block)
+
+
 @pytest.mark.slow
 def test_the_coco_config_of_the_page_trains(converted_cells):
     from tests.running import run_tool
 
-    (block,) = [text for text in code_blocks('docs/your_data.md', 'python') if "'CocoDataset'" in text]
-    # A smaller model of the same form, for a CPU; in the page the folder is the project's root.
-    block = block.replace('./configs', f'{ROOT}/configs').replace('rcnn_bccd.py', 'rcnn_bccd_cpu.py')
-    (converted_cells / 'my_coco_config.py').write_text(block)
+    coco_config(converted_cells)
     printed = run_tool('train.py', 'my_coco_config.py', '--dry-run', cwd=converted_cells)
     assert '3 classes, from classes=: Platelets, RBC, WBC' in printed
     assert 'COCO split train.json: 15 images (0 without objects), 15 objects' in printed
     assert 'dry run passed' in printed
+
+
+def test_the_coco_config_of_the_page_refuses_what_a_voc_config_refuses(converted_cells, tmp_path):
+    from tests.running import start_tool
+
+    coco_config(tmp_path)
+    shutil.copytree(converted_cells / 'data/cells_coco', tmp_path / 'data/cells_coco')
+    file = tmp_path / 'data/cells_coco/annotations/train.json'
+    content = json.loads(file.read_text())
+    (tmp_path / 'data/cells_coco/images' / content['images'][0]['file_name']).unlink()
+    missing = start_tool('train.py', 'my_coco_config.py', cwd=tmp_path)
+    assert f'{content["images"][0]["file_name"]} cannot be read: No such file' in missing.stderr
+    content['categories'].reverse()
+    content['annotations'][0]['category_id'] = 9
+    content['annotations'][1]['bbox'] = [70, 1, 9, 9]
+    content['annotations'][2]['id'] = content['annotations'][3]['id']
+    file.write_text(json.dumps(content))
+    faults = start_tool('train.py', 'my_coco_config.py', cwd=tmp_path)
+    assert missing.returncode == faults.returncode == 1
+    for expected in (
+        "label 0 is 'WBC' in the file, 'Platelets' in classes",
+        'category_id 9 is not a category of the file',
+        'box (70, 1, 79, 10) lies entirely outside the 64x48 image',
+        'duplicate ids and files, which would count twice (1)',
+    ):
+        assert expected in faults.stderr
 
 
 def test_the_python_of_the_readme_runs(capsys):
