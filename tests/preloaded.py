@@ -8,6 +8,7 @@ os.environ.update(OMP_NUM_THREADS='1', MPLBACKEND='Agg', CUDA_VISIBLE_DEVICES=''
 import mdvision.commands.check
 import mdvision.commands.compare
 import mdvision.commands.complexity
+import mdvision.commands.infer
 import mdvision.commands.overfit
 import mdvision.commands.test
 import mdvision.commands.train  # noqa: F401

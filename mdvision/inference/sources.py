@@ -157,7 +157,7 @@ def read_file(path: Path) -> str:
 
 
 def _video(path: Path) -> Source:
-    capture = cv2.VideoCapture(str(path))
+    capture = _capture(str(path))
     if not capture.isOpened():
         raise UserError(
             f'{path} cannot be read as a video ({path.stat().st_size:,} bytes): OpenCV does not open it.'
@@ -168,13 +168,23 @@ def _video(path: Path) -> Source:
 
 
 def _camera(index: int) -> Source:
-    capture = cv2.VideoCapture(index)
+    capture = _capture(index)
     if not capture.isOpened():
         raise UserError(
             f'Camera {index} cannot be opened. Is one connected, is it in use by another program, and may '
             'this program use it?'
         )
     return Source(_frames(capture, f'camera {index}', None), None, _video_facts(capture))
+
+
+def _capture(what: str | int) -> cv2.VideoCapture:
+    """Open a video or camera without OpenCV's own messages: ours says what is wrong."""
+    level = cv2.getLogLevel()
+    cv2.setLogLevel(0)
+    try:
+        return cv2.VideoCapture(what)
+    finally:
+        cv2.setLogLevel(level)
 
 
 def _video_facts(capture: cv2.VideoCapture) -> tuple[float, int, int]:
