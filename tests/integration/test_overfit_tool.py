@@ -16,7 +16,9 @@ def test_every_detector_config_has_passed():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('config', ['emanet/faster_rcnn_voc.py', 'lma/lma_resnet50_retinanet_voc.py'])
+@pytest.mark.parametrize(
+    'config', ['lma/lma_resnet18_faster_rcnn_voc.py', 'lma/lma_resnet50_retinanet_voc.py']
+)
 def test_a_detector_learns_eight_images(config):
     printed = run_tool('overfit.py', ROOT / 'configs' / config, '--small', '--minutes', '4', '--threads', '1')
     assert 'passed' in printed
