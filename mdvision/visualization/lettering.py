@@ -1,13 +1,18 @@
 """User-defined names in a figure: shown as they are written, in fonts that have their letters."""
 
 import contextlib
+import unicodedata
 import warnings
 from collections.abc import Iterator
+from functools import cache, lru_cache
+from pathlib import Path
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
+from PIL import ImageFont
 
-__all__ = ['any_letters', 'plain']
+__all__ = ['any_letters', 'font_for', 'has_letters', 'plain']
 
 # Common system fonts with Chinese, Japanese and Korean letters; the installed ones are used.
 _MORE_FONTS = ('Noto Sans CJK JP', 'Noto Sans CJK SC', 'Source Han Sans', 'IPAexGothic', 'IPAGothic',
@@ -28,3 +33,54 @@ def any_letters() -> Iterator[None]:
     with matplotlib.rc_context({'font.family': families}), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message=r'Glyph .* missing from')
         yield
+
+
+def font_for(text: str, size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return a font for Pillow that has every letter of ``text``; where none has them, DejaVu Sans.
+
+    Args:
+        text: what is to be written.
+        size: in pixels.
+        bold: of DejaVu Sans only.
+    """
+    file = _dejavu(bold) if text.isascii() else _file_for(text, bold) or _dejavu(bold)
+    return _opened(file, size)
+
+
+def has_letters(text: str) -> bool:
+    """Return whether some installed font has every letter of ``text``."""
+    return text.isascii() or _file_for(text) is not None
+
+
+@cache
+def _opened(file: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, size)
+
+
+@cache
+def _dejavu(bold: bool = False) -> str:
+    # The font that comes with matplotlib: the same on every machine.
+    name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
+    return str(Path(matplotlib.get_data_path(), 'fonts', 'ttf', name))
+
+
+@lru_cache(4096)
+def _file_for(text: str, bold: bool = False) -> str | None:
+    """Return the first font file that has the letters: DejaVu Sans, the common ones, then any other."""
+    letters = {ord(letter) for letter in text if unicodedata.category(letter) not in ('Cc', 'Cf', 'Zs')}
+    if letters <= _letters(_dejavu(bold)):
+        return _dejavu(bold)
+    regular = [f for f in font_manager.fontManager.ttflist if f.style == 'normal' and f.weight in (400, 500)]
+    rank = {name: index for index, name in enumerate(_MORE_FONTS)}
+    for font in sorted(regular, key=lambda font: (rank.get(font.name, len(rank)), font.name)):
+        if letters <= _letters(font.fname):
+            return font.fname
+    return None
+
+
+@cache
+def _letters(file: str) -> frozenset[int]:
+    try:
+        return frozenset(FT2Font(file).get_charmap())
+    except (OSError, RuntimeError):  # removed since matplotlib listed it, or damaged
+        return frozenset()

@@ -8,27 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from mdvision.errors import UserError
 
-from .palette import BLACK, CLASS_COLORS, FAINT, INK, PAPER
+from .boxes import class_color, draw_boxes, shortened
+from .lettering import font_for
+from .palette import BLACK, FAINT, INK, PAPER
 
-__all__ = ['class_color', 'draw_prediction_sheet', 'panel_size']
+__all__ = ['draw_prediction_sheet', 'panel_size']
 
 PANEL_WIDTH = 340  # pixels; a panel is never higher than wide
 GAP = 8  # between the panels of a sample
 MARGIN = 22  # around the sheet and between samples
 CAPTION = 22  # a line of text above a panel
-FONT_SIZE = 12
-
-
-def class_color(label: int) -> tuple[int, int, int]:
-    """Return the RGB color of a class: the same on every sheet, repeating from the 21st class on."""
-    value = CLASS_COLORS[label % len(CLASS_COLORS)]
-    return tuple(int(value[i : i + 2], 16) for i in (1, 3, 5))
 
 
 def panel_size(height: int, width: int) -> tuple[int, int]:
@@ -37,102 +31,18 @@ def panel_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    # The font that comes with matplotlib: the same on every machine.
-    name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), 'fonts', 'ttf', name)), size)
-
-
-def _pieces(start: int, stop: int, dashed: bool) -> list[tuple[int, int]]:
-    """Return the drawn parts of a line from ``start`` to ``stop``: all of it, or dashes of 6 pixels."""
-    if not dashed:
-        return [(start, stop)]
-    return [(at, min(at + 6, stop)) for at in range(start, stop, 12)]
-
-
-def _draw_box(draw: ImageDraw.ImageDraw, box: np.ndarray, color: tuple, dashed: bool) -> None:
-    """Draw two pixels of color with a black rim, visible on every background. ``box`` in panel pixels."""
-    x1, y1, x2, y2 = (round(float(value)) for value in box)
-    bars = []  # inclusive rectangles
-    for a, b in _pieces(x1, x2, dashed):
-        bars += [(a, y1, b, y1 + 1), (a, y2 - 1, b, y2)]
-    for a, b in _pieces(y1, y2, dashed):
-        bars += [(x1, a, x1 + 1, b), (x2 - 1, a, x2, b)]
-    bars = [(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in bars]
-    for a, b, c, d in bars:
-        draw.rectangle((a - 1, b - 1, c + 1, d + 1), fill=BLACK)
-    for bar in bars:
-        draw.rectangle(bar, fill=color)
-
-
-def _place_label(box: np.ndarray, size: tuple[int, int], panel: tuple[int, int], taken: list) -> tuple:
-    """Return a corner of the box where the label covers no other label; the first choice if there is none.
-
-    Args:
-        box: in panel pixels.
-        size: (width, height) of the label.
-        panel: (width, height) of the panel.
-        taken: rectangles of the existing labels.
-
-    Returns:
-        the rectangle (x1, y1, x2, y2) for the label, inside the panel.
-    """
-    (x1, y1, x2, y2), (width, height) = box, size
-    choices = [
-        (x1 - 1, y1 - height),  # above the box, at the left
-        (x2 + 2 - width, y1 - height),
-        (x1 - 1, y2 + 1),  # below the box
-        (x2 + 2 - width, y2 + 1),
-        (x1 + 1, y1 + 1),  # in the box
-        (x1 + 1, y2 - height),
-    ]
-    placed = []
-    for x, y in choices:
-        inside_y = min(max(y, 0), panel[1] - height)
-        inside_x = min(max(x, 0), max(panel[0] - width, 0))
-        rectangle = (inside_x, inside_y, inside_x + width, inside_y + height)
-        if inside_y == y and not any(_overlap(rectangle, other) for other in taken):
-            return rectangle
-        placed.append(rectangle)
-    return placed[4] if y1 < height else placed[0]
-
-
-def _overlap(one: tuple, other: tuple) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _text_color(background: tuple[int, int, int]) -> str:
-    red, green, blue = background
-    return BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else PAPER
-
-
 def _draw_panel(
-    image: np.ndarray, boxes: np.ndarray, labels: Sequence[int], texts: list, dashed: Sequence
+    image: np.ndarray, boxes: np.ndarray, labels: Sequence[int], names: list, values: list, dashed: Sequence
 ) -> Image:
-    """Draw an image at panel size with its boxes; the first box is the most important one, and on top."""
+    """Draw an image at panel size with its boxes."""
     height, width = panel_size(*image.shape[:2])
     enlarged = height > image.shape[0]
     picture = cv2.resize(
         image, (width, height), interpolation=cv2.INTER_CUBIC if enlarged else cv2.INTER_AREA
     )
     panel = Image.fromarray(picture)
-    draw = ImageDraw.Draw(panel)
-    font = _font(FONT_SIZE)
     scale = np.array([width / image.shape[1], height / image.shape[0]] * 2)
-    scaled = np.clip(boxes * scale, 0, [width - 1, height - 1] * 2)
-
-    order = range(len(scaled))
-    for index in reversed(order):
-        _draw_box(draw, scaled[index], class_color(labels[index]), bool(dashed[index]))
-    taken = []
-    for index in order:
-        size = (int(font.getlength(texts[index])) + 7, FONT_SIZE + 4)
-        taken.append(_place_label(scaled[index], size, (width, height), taken))
-    for index in reversed(order):
-        color = class_color(labels[index])
-        x1, y1, x2, y2 = taken[index]
-        draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=color)
-        draw.text((x1 + 3, (y1 + y2) / 2), texts[index], fill=_text_color(color), font=font, anchor='lm')
+    draw_boxes(panel, boxes * scale, labels, names, values, dashed)
     return panel
 
 
@@ -174,10 +84,10 @@ def _above(sample: dict, score_thr: float) -> dict:
 
 def _draw_legend(present: list[int], classes: Sequence[str], note: str, width: int) -> Image:
     """Draw the classes with their colors, in as many lines as they need, and a note in gray."""
-    font, line_height = _font(13), 24
+    font, line_height = font_for('', 13), 24
     positions, x, y = [], 0, 0
     for label in present:
-        needed = 22 + int(font.getlength(classes[label])) + 20
+        needed = 22 + int(font_for(classes[label], 13).getlength(classes[label])) + 20
         if x and x + needed > width:
             x, y = 0, y + line_height
         positions.append((x, y))
@@ -189,7 +99,8 @@ def _draw_legend(present: list[int], classes: Sequence[str], note: str, width: i
     draw = ImageDraw.Draw(legend)
     for label, (left, top) in zip(present, positions, strict=True):
         draw.rectangle((left, top + 5, left + 15, top + 19), fill=class_color(label), outline=BLACK)
-        draw.text((left + 22, top + 12), classes[label], fill=INK, font=font, anchor='lm')
+        name = classes[label]
+        draw.text((left + 22, top + 12), name, fill=INK, font=font_for(name, 13), anchor='lm')
     draw.text((note_x, y + 12), note, fill=FAINT, font=font, anchor='lm')
     return legend
 
@@ -201,36 +112,34 @@ def _draw_pair(sample: dict, classes: Sequence[str]) -> Image:
         sample['gt_boxes'],
         sample['gt_labels'],
         [classes[label] for label in sample['gt_labels']],
+        [],
         sample['gt_difficult'],
     )
-    scored = zip(sample['pred_labels'], sample['pred_scores'], strict=True)
     prediction = _draw_panel(
         sample['image'],
         sample['pred_boxes'],
         sample['pred_labels'],
-        [f'{classes[label]} {score:.2f}' for label, score in scored],
-        np.zeros(len(sample['pred_labels'])),
+        [classes[label] for label in sample['pred_labels']],
+        [f'{score:.2f}' for score in sample['pred_scores']],
+        [],
     )
     pair = Image.new('RGB', (2 * PANEL_WIDTH + GAP, 2 * CAPTION + truth.height), PAPER)
     draw = ImageDraw.Draw(pair)
     draw.text(
-        (0, CAPTION / 2), _shortened(sample['title'], pair.width), fill=INK, font=_font(13, True), anchor='lm'
+        (0, CAPTION / 2),
+        shortened(sample['title'], pair.width, 13, bold=True),
+        fill=INK,
+        font=font_for(sample['title'], 13, bold=True),
+        anchor='lm',
     )
     captions = ('ground truth', sample['gt_labels'], truth), ('prediction', sample['pred_labels'], prediction)
     for column, (name, labels, panel) in enumerate(captions):
         left = column * (PANEL_WIDTH + GAP)
-        draw.text((left, 1.5 * CAPTION), f'{name}: {len(labels)}', fill=FAINT, font=_font(12), anchor='lm')
+        draw.text(
+            (left, 1.5 * CAPTION), f'{name}: {len(labels)}', fill=FAINT, font=font_for(name, 12), anchor='lm'
+        )
         pair.paste(panel, (left + (PANEL_WIDTH - panel.width) // 2, 2 * CAPTION))
     return pair
-
-
-def _shortened(text: str, width: int) -> str:
-    font = _font(13, True)
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + '…') > width:
-        text = text[:-1]
-    return text + '…'
 
 
 def draw_prediction_sheet(

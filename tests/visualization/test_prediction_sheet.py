@@ -6,8 +6,8 @@ import pytest
 from PIL import ImageDraw
 
 from mdvision.errors import UserError
-from mdvision.visualization import prediction_sheet
-from mdvision.visualization.prediction_sheet import class_color, draw_prediction_sheet, panel_size
+from mdvision.visualization.boxes import class_color, place_label
+from mdvision.visualization.prediction_sheet import draw_prediction_sheet, panel_size
 
 CLASSES = ('circle', 'square', 'dining table')
 GREY = 128
@@ -166,16 +166,16 @@ def test_legend_explains_dashes_only_where_there_are_some(tmp_path, monkeypatch)
 def test_labels_of_neighbouring_boxes_do_not_hide_each_other():
     taken = []
     for _ in range(4):
-        taken.append(
-            prediction_sheet._place_label(np.array([100, 100, 200, 200]), (60, 16), (340, 255), taken)
-        )
-    for index, one in enumerate(taken):
-        assert not any(prediction_sheet._overlap(one, other) for other in taken[:index])
+        taken.append(place_label(np.array([100, 100, 200, 200]), (60, 16), (340, 255), taken))
+    covered = np.zeros((255, 340), int)
+    for x1, y1, x2, y2 in taken:
+        covered[int(y1) : int(y2), int(x1) : int(x2)] += 1
+    assert covered.max() == 1 and covered.sum() == 4 * 60 * 16
 
 
 @pytest.mark.parametrize('box', [[0, 0, 339, 254], [330, 0, 339, 9], [0, 250, 9, 254], [300, 240, 339, 254]])
 def test_labels_stay_inside_the_panel(box):
-    x1, y1, x2, y2 = prediction_sheet._place_label(np.array(box), (60, 16), (340, 255), [])
+    x1, y1, x2, y2 = place_label(np.array(box), (60, 16), (340, 255), [])
     assert 0 <= x1 < x2 <= 340
     assert 0 <= y1 < y2 <= 255
 
