@@ -25,5 +25,5 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mdvision', 'mdvision.*']),
     install_requires=requirements('runtime'),
-    extras_require={'tests': requirements('tests'), 'optional': requirements('optional')},
+    extras_require={name: requirements(name) for name in ('tests', 'optional', 'supervision')},
 )

@@ -1,8 +1,14 @@
 """What a model says about one image."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from mdvision.errors import UserError
+
+if TYPE_CHECKING:
+    import supervision
 
 __all__ = ['Classification', 'Detections', 'Prediction', 'Unreadable']
 
@@ -63,6 +69,28 @@ class Detections(Prediction):
             for name, score, box in zip(self.names, self.scores, self.boxes, strict=True)
         ]
         return dict(source=self.source, height=self.size[0], width=self.size[1], objects=objects)
+
+    def to_supervision(self) -> 'supervision.Detections':
+        """Return them for the library supervision, with its annotators, trackers and zones.
+
+        ``data['class_name']`` has the class names, from which its labels are made.
+
+        Raises:
+            UserError: supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise UserError(
+                f'to_supervision() needs the package supervision, which cannot be imported ({error}). '
+                "Install it: pip install 'mdvision[supervision]', or pip install supervision."
+            ) from error
+        return supervision.Detections(
+            xyxy=np.array(self.boxes, np.float32).reshape(-1, 4),
+            confidence=np.array(self.scores, np.float32),
+            class_id=np.array(self.labels, int),
+            data=dict(class_name=np.array(self.names, str)),
+        )
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def draw_boxes(
         picture: RGB; drawn on in place.
         boxes: (N, 4) ``[x1, y1, x2, y2]`` in pixels of the picture.
         labels: the class of each, for its color.
-        names: the text of each label; shortened where the picture is too narrow.
+        names: the text of each label; shortened where it is long for the picture.
         values: what follows a name and is never shortened, such as a score; none by default.
         dashed: whether the line of each has gaps; by default none has.
         line: width of the line in pixels, without its black rim.
@@ -53,7 +53,7 @@ def draw_boxes(
     """
     draw = ImageDraw.Draw(picture)
     width, height = picture.size
-    boxes = np.clip(np.asarray(boxes, float).reshape(-1, 4), 0, [width - 1, height - 1] * 2)
+    boxes = np.clip(np.rint(np.reshape(boxes, (-1, 4))), 0, [width - 1, height - 1] * 2).astype(int)
     values, dashed = values or [''] * len(boxes), dashed if len(dashed) else [False] * len(boxes)
     order = range(len(boxes))
     for index in reversed(order):
@@ -61,7 +61,8 @@ def draw_boxes(
 
     texts, places, taken = [], [], []
     for index in order:
-        text = _text(names[index], values[index], width - 3.5 * line, font_size)
+        longest = min(max(width / 2, 12 * font_size), width) - 3.5 * line
+        text = _text(names[index], values[index], longest, font_size)
         size = int(font_for(text, font_size).getlength(text) + 3.5 * line), font_size + 2 * line
         place = place_label(boxes[index], size, (width, height), taken)
         texts.append(text)
@@ -94,7 +95,7 @@ def _pieces(start: int, stop: int, dashed: bool, line: int) -> list[tuple[int, i
 
 def _draw_box(draw: ImageDraw.ImageDraw, box: np.ndarray, color: tuple, dashed: bool, line: int) -> None:
     """Draw a colored line with a black rim, visible on every background."""
-    x1, y1, x2, y2 = (round(float(value)) for value in box)
+    x1, y1, x2, y2 = map(int, box)
     rim, inner = max(1, line // 3), line - 1
     bars = []  # inclusive rectangles
     for a, b in _pieces(x1, x2, dashed, line):

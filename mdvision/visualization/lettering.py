@@ -70,7 +70,12 @@ def _file_for(text: str, bold: bool = False) -> str | None:
     letters = {ord(letter) for letter in text if unicodedata.category(letter) not in ('Cc', 'Cf', 'Zs')}
     if letters <= _letters(_dejavu(bold)):
         return _dejavu(bold)
-    regular = [f for f in font_manager.fontManager.ttflist if f.style == 'normal' and f.weight in (400, 500)]
+    regular = [
+        font
+        for font in font_manager.fontManager.ttflist
+        # The last resort has a box with a question mark for every letter.
+        if font.style == 'normal' and font.weight in (400, 500) and 'Last Resort' not in font.name
+    ]
     rank = {name: index for index, name in enumerate(_MORE_FONTS)}
     for font in sorted(regular, key=lambda font: (rank.get(font.name, len(rank)), font.name)):
         if letters <= _letters(font.fname):
