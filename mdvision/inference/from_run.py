@@ -12,8 +12,7 @@ from mdvision.datasets.fingerprint import fingerprint
 from mdvision.engine.hooks.csv_log import read_rows
 from mdvision.provenance import command_line, git_state, hardware_name, package_versions
 from mdvision.work_dir.files import LAST_CHECKPOINT, METRICS
-
-from .model_file import describe, write_model
+from mdvision.work_dir.model_file import describe, write_model
 
 __all__ = ['write_model_of_run']
 

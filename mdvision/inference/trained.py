@@ -18,8 +18,8 @@ from mdvision.checkpoints.reading import match_weights
 from mdvision.config.tree import type_name
 from mdvision.console import import_upstream, say
 from mdvision.errors import UserError
+from mdvision.work_dir.model_file import read_model
 
-from .model_file import read_model
 from .predictions import Classification, Detections, Unreadable
 from .sources import Frame, Source, open_source, read_file
 

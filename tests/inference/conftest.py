@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mdvision.checks.small_detector import cut, set_num_classes
 from mdvision.config.fill import fill_config
 from mdvision.console import import_upstream
-from mdvision.inference.model_file import describe, write_model
+from mdvision.work_dir.model_file import describe, write_model
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ('circle', 'cross', 'triangle')

@@ -13,8 +13,8 @@ from torch import nn
 
 import mdvision
 from mdvision.errors import UserError
-from mdvision.inference.model_file import describe, parse_config, read_model, write_model
 from mdvision.registry import MODELS
+from mdvision.work_dir.model_file import describe, parse_config, read_model, write_model
 from tests.inference.conftest import CLASSES, random_model, small_classifier, small_detector
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdvision.inference.model_file import describe, write_model
+from mdvision.work_dir.model_file import describe, write_model
 from tests.running import ROOT, run_tool, start_tool
 
 CLASSES = ('cat', 'dog', 'owl')

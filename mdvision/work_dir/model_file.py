@@ -22,7 +22,8 @@ from mdvision.config.overrides import literal
 from mdvision.config.tree import config_datasets, dicts, find_datasets, type_name
 from mdvision.console import import_upstream
 from mdvision.errors import UserError
-from mdvision.work_dir.files import MODEL, MODEL_WEIGHTS
+
+from .files import MODEL, MODEL_WEIGHTS
 
 __all__ = ['FORMAT', 'describe', 'read_model', 'write_model']
 
