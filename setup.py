@@ -24,6 +24,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mdvision', 'mdvision.*']),
+    package_data={'mdvision': ['zoo/*']},
     install_requires=requirements('runtime'),
     extras_require={name: requirements(name) for name in ('tests', 'optional', 'supervision')},
 )

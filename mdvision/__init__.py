@@ -6,6 +6,7 @@ that imports ``mmcv.ops`` (``mmdet.apis``, ``mmdet.models``); ``import mmdet`` a
 From then on no checkpoint executes code, whoever loads it; :func:`allow_code_in_checkpoints` is the way out.
 """
 
+import fnmatch
 import importlib
 
 from . import ops
@@ -18,6 +19,52 @@ from .checkpoints import pretrained, safe_loading  # noqa: E402
 from .checkpoints.unpickling import allow_code_in_checkpoints  # noqa: E402
 from .errors import UserError  # noqa: E402
 from .models import *  # noqa: E402, F403
+
+
+# The models alone cannot know trained weights, whose networks may need the upstream libraries.
+def create_model(
+    name: str, num_classes: int | None = None, neck: dict | None = None, pretrained: bool = False, **overrides
+):
+    """Create a model by name, with fresh weights or trained ones.
+
+    Args:
+        name: one of :func:`list_models`.
+        num_classes, neck, overrides: see :func:`mdvision.models.create_model`; none for a trained model,
+            whose architecture is that of its weights.
+        pretrained: with the weights that come with mdvision; ``name`` is then one of
+            ``list_models(pretrained=True)``, and the result is the network in evaluation mode, as the
+            upstream library builds it. ``mdvision.load(name)`` returns its class names too, and predicts.
+
+    Raises:
+        UserError: the name is unknown, or an argument does not fit.
+    """
+    if not pretrained:
+        return models.create_model(name, num_classes, neck, **overrides)
+    given = [key for key, value in dict(overrides, num_classes=num_classes, neck=neck).items() if value]
+    if given:
+        raise UserError(
+            f'{name}: with pretrained=True the architecture is that of the weights. Omit {", ".join(given)}.'
+        )
+    from .inference.trained import load
+    from .inference.zoo import find_trained
+
+    return load(find_trained(name), device='cpu').model
+
+
+def list_models(filter: str = '*', pretrained: bool = False) -> list[str]:
+    """Return the sorted names of the models that match a shell pattern.
+
+    Args:
+        filter: for example ``'*_cifar'`` or ``'lma_*'``; a text without ``*`` matches anywhere.
+        pretrained: those that come with trained weights instead.
+    """
+    if not pretrained:
+        return models.list_models(filter)
+    from .inference.zoo import trained_models
+
+    pattern = filter if any(c in filter for c in '*?[') else f'*{filter}*'
+    return fnmatch.filter(trained_models(), pattern)
+
 
 safe_loading.install()
 pretrained.install()

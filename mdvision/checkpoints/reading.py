@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from mmengine.runner.checkpoint import CheckpointLoader
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from mdvision.errors import UserError
@@ -19,11 +22,14 @@ __all__ = [
     'match_weights',
     'read_checkpoint',
     'read_file',
+    'tensors_of',
 ]
 
 
 def read_file(path: str, map_location='cpu') -> object:
     """Read a local checkpoint file without running code from it.
+
+    A ``.safetensors`` file becomes a dict with ``state_dict``.
 
     Raises:
         UserError: the file is missing, damaged, or contains more than tensors and plain values.
@@ -33,6 +39,8 @@ def read_file(path: str, map_location='cpu') -> object:
         if file.is_dir():
             raise UserError(f'Checkpoint {path} is a folder.{_neighbors(file)}')
         raise UserError(f'Checkpoint {path} does not exist.{_neighbors(file.parent)}')
+    if file.suffix == '.safetensors':
+        return dict(state_dict=tensors_of(file.read_bytes(), path, map_location), meta={})
     try:
         check_whole(file)
         return unpickle(file, map_location)
@@ -41,6 +49,31 @@ def read_file(path: str, map_location='cpu') -> object:
             f'Checkpoint {path} ({file.stat().st_size:,} bytes) cannot be read: {error}. Use another '
             'checkpoint of the run, or copy it again.'
         ) from error
+
+
+def tensors_of(data: bytes, path: str, map_location='cpu') -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file; those stored in half precision in single precision.
+
+    Args:
+        data: the bytes of the file.
+        path: for the message.
+        map_location: the device.
+
+    Raises:
+        UserError: these are not the bytes of such a file.
+    """
+    try:
+        tensors = load_safetensors(data)
+    except SafetensorError as error:
+        raise UserError(
+            f'{path} ({len(data):,} bytes) is damaged or no safetensors file: {error}.'
+        ) from error
+    device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
+    halves = (torch.float16, torch.bfloat16)
+    return {
+        key: value.to(device, torch.float32 if value.dtype in halves else value.dtype)
+        for key, value in tensors.items()
+    }
 
 
 def _neighbors(folder: Path) -> str:

@@ -22,6 +22,7 @@ from mdvision.work_dir.model_file import read_model
 
 from .predictions import Classification, Detections, Unreadable
 from .sources import Frame, Source, open_source, read_file
+from .zoo import find_trained
 
 __all__ = ['TrainedModel', 'load', 'predict']
 
@@ -33,8 +34,8 @@ def load(model: str | Path, device: str | torch.device | None = None) -> 'Traine
     upstream libraries are, your own are once you have imported their module.
 
     Args:
-        model: ``model.json`` or ``model.safetensors`` of a run, the folder of both, or a checkpoint
-            (``.pth``).
+        model: ``model.json`` or ``model.safetensors`` of a run, the folder of both, a checkpoint
+            (``.pth``), or a model that comes with mdvision (``mdvision.list_models(pretrained=True)``).
         device: ``'cpu'``, ``'cuda'``, ...; by default the GPU if there is one.
 
     Raises:
@@ -47,6 +48,8 @@ def load(model: str | Path, device: str | torch.device | None = None) -> 'Traine
         found.boxes, found.scores, found.names
     """
     path = Path(model)
+    if not path.exists() and not path.suffix and len(path.parts) == 1:
+        path = find_trained(path.name)
     description, weights = read_model(path)
     config = description['config']
     scope = config['default_scope']

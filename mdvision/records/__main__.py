@@ -4,6 +4,7 @@ python -m mdvision.records                 from the tables in results/
 python -m mdvision.records --count         first recounts the models for model_costs.json; takes a minute
 python -m mdvision.records --estimate      first updates gpu_hours.csv from the configs; takes minutes
 python -m mdvision.records add CONFIG RESULTS_JSON METRIC...      first adds a run to results.csv
+python -m mdvision.records zoo CONFIG WORK_DIR NAME ...           first adds its model to mdvision/zoo
 """
 
 import argparse
@@ -16,6 +17,7 @@ from mdvision.errors import UserError
 from .costs import write_costs
 from .ledger import render_ledger, write_estimates
 from .results import add_result, render_results
+from .zoo import ZOO, add_to_zoo, read_zoo, render_card, render_zoo
 
 __all__ = ['main', 'pages']
 
@@ -26,9 +28,12 @@ def pages(root: Path) -> dict[Path, str]:
     Args:
         root: the project root.
     """
+    cards = {root / ZOO / f'{one["name"]}.md': render_card(one) for one in read_zoo(root)}
     return {
         root / 'results' / 'README.md': render_results(root),
         root / 'docs' / 'reproduce.md': render_ledger(root),
+        root / ZOO / 'README.md': render_zoo(root),
+        **cards,
     }
 
 
@@ -49,10 +54,18 @@ def main(argv: Sequence[str] | None = None, root: Path = Path()) -> None:
     )
     parser.add_argument('--count', action='store_true', help='recount the named models')
     parser.add_argument('--estimate', action='store_true', help='recount the configs of the estimates')
-    add = parser.add_subparsers(dest='command').add_parser('add', help='add the results of a run')
+    commands = parser.add_subparsers(dest='command')
+    add = commands.add_parser('add', help='add the results of a run')
     add.add_argument('config', help='path of its config from the root')
     add.add_argument('results_json', type=Path, help='the results.json in its work dir')
     add.add_argument('metric', nargs='+', help='what to publish, such as accuracy/top1')
+    zoo = commands.add_parser('zoo', help='add the model of a run to mdvision/zoo')
+    zoo.add_argument('config', help='path of its config from the root')
+    zoo.add_argument('work_dir', type=Path, help='with the model.json of the training')
+    zoo.add_argument('name', help='of the model in the zoo')
+    zoo.add_argument('--data', required=True, help='what it was trained on')
+    zoo.add_argument('--license', required=True, help='of the data')
+    zoo.add_argument('--not-for', required=True, help='what the model is not good for')
     args = parser.parse_args(argv)
     if not (root / 'results' / 'results.csv').is_file():
         raise UserError(f'No results/results.csv in {root.absolute()}. Run from the root of a checkout.')
@@ -62,6 +75,9 @@ def main(argv: Sequence[str] | None = None, root: Path = Path()) -> None:
         write_estimates(root)
     if args.command == 'add':
         add_result(root, args.config, args.results_json, args.metric)
+    elif args.command == 'zoo':
+        card = dict(data=args.data, license=args.license, not_for=args.not_for)
+        add_to_zoo(root, args.work_dir, args.name, args.config, card)
     for path, text in pages(root).items():
         path.write_text(text, encoding='utf-8')
 

@@ -11,13 +11,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from mdvision.checkpoints.reading import check_finite, read_checkpoint
+from mdvision.checkpoints.reading import check_finite, read_checkpoint, tensors_of
 from mdvision.config.overrides import literal
 from mdvision.config.tree import config_datasets, dicts, find_datasets, type_name
 from mdvision.console import import_upstream
@@ -108,7 +105,7 @@ def _array_side(cfg: Mapping, name: str) -> int:
 
 
 def write_model(
-    folder: Path, description: dict, state_dict: Mapping[str, Tensor], **more: object
+    folder: Path, description: dict, state_dict: Mapping[str, Tensor], stem: str = 'model', **more: object
 ) -> list[Path]:
     """Write ``model.safetensors`` and ``model.json``.
 
@@ -116,6 +113,7 @@ def write_model(
         folder: existing; earlier files of these names are replaced.
         description: the result of :func:`describe`.
         state_dict: the weights.
+        stem: the name of the files before the suffix.
         more: further plain values of ``model.json``, such as ``metrics``.
 
     Returns:
@@ -123,15 +121,15 @@ def write_model(
     """
     tensors = {key.removeprefix('module.'): value.contiguous().cpu() for key, value in state_dict.items()}
     data = save_tensors(tensors, metadata=dict(format='pt', name=description['name']))
+    files = folder / f'{stem}.safetensors', folder / f'{stem}.json'
     weights = dict(
-        file=MODEL_WEIGHTS,
+        file=files[0].name,
         sha256=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
         dtypes=sorted({str(value.dtype).removeprefix('torch.') for value in tensors.values()}),
     )
     content = {**description, 'config': _encoded(description['config'], 'config'), 'weights': weights, **more}
     text = json.dumps(content, indent=1, ensure_ascii=False)
-    files = folder / MODEL_WEIGHTS, folder / MODEL
     # The weights first: a description without its weights would be half a model.
     files[0].write_bytes(data)
     files[1].write_text(text + '\n', encoding='utf-8')
@@ -210,13 +208,9 @@ def _read_weights(file: Path, description: dict) -> dict[str, Tensor]:
             f'{file} is damaged, or belongs to another model.json: {size}, SHA-256 {digest[:12]}... instead '
             f'of {stated["sha256"][:12]}...'
         )
-    try:
-        weights = load_tensors(data)
-    except SafetensorError as error:
-        raise UserError(f'{file} is no safetensors file: {error}.') from error
+    weights = tensors_of(data, str(file))
     check_finite(weights, str(file))
-    # Stored as half precision, used in single precision.
-    return {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in weights.items()}
+    return weights
 
 
 def _read_checkpoint(path: Path) -> tuple[dict, dict[str, Tensor]]:
