@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from mdvision.errors import UserError
-from mdvision.inference.model_file import read_model, write_model
 from mdvision.work_dir.files import MODEL, RESULTS, TEST
+from mdvision.work_dir.model_file import read_model, write_model
 
 __all__ = ['ZOO', 'add_to_zoo', 'read_zoo', 'render_card', 'render_zoo']
 
