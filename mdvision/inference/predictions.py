@@ -83,7 +83,7 @@ class Detections(Prediction):
         except ImportError as error:
             raise UserError(
                 f'to_supervision() needs the package supervision, which cannot be imported ({error}). '
-                "Install it: pip install 'mdvision[supervision]', or pip install supervision."
+                'Install it: pip install supervision.'
             ) from error
         return supervision.Detections(
             xyxy=np.array(self.boxes, np.float32).reshape(-1, 4),
