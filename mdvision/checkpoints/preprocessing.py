@@ -8,7 +8,7 @@ from mdvision.config.tree import dicts, type_name
 from mdvision.errors import UserError
 from mdvision.findings import Finding
 
-__all__ = ['check_pipelines', 'check_preprocessing', 'preprocessing_of']
+__all__ = ['check_pipelines', 'check_preprocessing', 'preprocessing_differences', 'preprocessing_of']
 
 _PREPROCESSOR = 'model.data_preprocessor.'
 
@@ -44,9 +44,8 @@ def check_preprocessing(trained: dict[str, object], used: dict[str, object], pat
         UserError: they differ; the message has every key with both values.
     """
     lines = [
-        f'  {key}: trained with {value}, now {used.get(key)}'
-        for key, value in trained.items()
-        if value != used.get(key)
+        f'  {key}: trained with {before}, now {now}'
+        for key, before, now in preprocessing_differences(trained, used)
     ]
     if lines:
         raise UserError(
@@ -55,6 +54,13 @@ def check_preprocessing(trained: dict[str, object], used: dict[str, object], pat
             + '\nUse the config that it was trained with (it is in its work directory), or continue '
             'anyway with --allow-partial.'
         )
+
+
+def preprocessing_differences(
+    trained: dict[str, object], used: dict[str, object]
+) -> list[tuple[str, object, object]]:
+    """Return the keys whose values differ, each with its value in training and its value now."""
+    return [(key, value, used.get(key)) for key, value in trained.items() if value != used.get(key)]
 
 
 def check_pipelines(cfg: Config) -> list[Finding]:

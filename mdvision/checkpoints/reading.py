@@ -1,6 +1,6 @@
 """Read checkpoints: never run code from the file, never load less than was requested."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ __all__ = [
     'match_weights',
     'read_checkpoint',
     'read_file',
+    'share_of_parameters',
     'tensors_of',
 ]
 
@@ -215,9 +216,7 @@ def match_weights(
     missing = [k for k in wanted if k not in given]
     surplus = [k for k in given if k not in wanted]
     reshaped = [k for k in given if k in wanted and k not in matched]
-    # Running statistics are not parameters.
-    sizes = {k: v.numel() for k, v in wanted.items() if not k.endswith(('.running_mean', '.running_var'))}
-    share = sum(sizes.get(k, 0) for k in matched) / max(sum(sizes.values()), 1)
+    share = share_of_parameters(wanted, matched)
     line = f'{len(matched)} of {len(wanted)} tensors matched ({100 * share:.1f} % of the parameters)'
     left_out = [*missing, *reshaped]
     if share < min_match or (min_match == 1.0 and (surplus or left_out)):
@@ -237,3 +236,14 @@ def match_weights(
     return matched, line + (
         f'; these keep their initial values: {shortlist(left_out, 3)}' if left_out else ''
     )
+
+
+def share_of_parameters(state_dict: Mapping[str, Tensor], names: Iterable[str]) -> float:
+    """Return the fraction of a model's parameters, from 0 to 1, in the tensors of these names.
+
+    Args:
+        state_dict: that of the model; its running statistics, which are not parameters, do not count.
+        names: of tensors.
+    """
+    sizes = {k: v.numel() for k, v in state_dict.items() if not k.endswith(('.running_mean', '.running_var'))}
+    return sum(sizes.get(name, 0) for name in names) / max(sum(sizes.values()), 1)

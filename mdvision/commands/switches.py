@@ -5,6 +5,7 @@ A new one is one function here, and train.py and check.py have it.
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -13,13 +14,16 @@ from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 
 from mdvision.checkpoints.reading import read_checkpoint
+from mdvision.engine.init_from import refuse_other_starts
 from mdvision.errors import UserError
+from mdvision.work_dir.model_file import find_model, read_model
 
 __all__ = [
     'add_switches',
     'apply_switches',
     'ema_notes',
     'initialize_backbone',
+    'initialize_model',
     'scale_learning_rate',
     'set_seed',
     'use_amp',
@@ -73,6 +77,32 @@ def initialize_backbone(cfg: Config, checkpoint: str | None) -> None:
     if checkpoint:
         read_checkpoint(checkpoint)
         cfg.backbone_from = checkpoint
+
+
+@_switch(
+    '--init-from',
+    metavar='MODEL',
+    help='fine-tune a trained model, also with other classes: the work directory of its run, model.json, or '
+    'a checkpoint (.pth)',
+)
+def initialize_model(cfg: Config, model: str | None) -> None:
+    """Initialize everything that fits from a trained model, whose classes may be others.
+
+    Raises:
+        UserError: it cannot be read, or the config starts from another model too.
+    """
+    if model:
+        cfg.init_from = model
+    start = cfg.get('init_from')
+    if not start:
+        return
+    if not cfg.get('resume'):
+        refuse_other_starts(cfg)
+    if model or Path(start).is_dir():
+        # The file itself: a later run may put another into the folder, this one included.
+        cfg.init_from = str(find_model(Path(start)))
+    if model:
+        read_model(Path(cfg.init_from))
 
 
 @_switch(

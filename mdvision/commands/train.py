@@ -20,6 +20,7 @@ from mdvision.checks.run import check_run
 from mdvision.console import say
 from mdvision.engine.hooks.interruption import train_interruptibly
 from mdvision.engine.runner import Runner
+from mdvision.errors import UserError
 from mdvision.findings import report
 from mdvision.processes.distributed import leave
 from mdvision.work_dir.folder import find_resumable, make_room, refuse_to_move
@@ -64,6 +65,12 @@ def main(argv: list[str] | None = None) -> NoReturn:
 def train(args: argparse.Namespace) -> None:
     """Train, evaluate on the way, and report."""
     started = time.time()
+    if args.init_from and args.resume:
+        raise UserError(
+            '--init-from starts a run, --resume continues one: give one of them. If one command is to do '
+            'both, because a scheduler may restart it, write --cfg-options init_from=MODEL instead of '
+            '--init-from.'
+        )
     cfg, heading = start_up(args, ('train', 'val'))
     if args.dry_run:
         cfg.resume = False

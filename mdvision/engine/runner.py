@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -38,6 +38,7 @@ from mdvision.work_dir.full_disk import note_failures_of_log_files
 
 from .data_loader import PlacingSampler, SeededLoader
 from .first_writing import PatientRunner
+from .init_from import MIN_MATCH, initialize, refuse_other_starts
 from .optim_wrappers import BFloat16OptimWrapper  # noqa: F401  older dumped configs have its bare name
 from .train_loop import EpochLoop, IterLoop
 
@@ -258,11 +259,20 @@ class Runner(PatientRunner):
         return checkpoint
 
     def load_or_resume(self) -> None:
-        start = self.cfg.get('backbone_from')
-        if start and self._doing == 'train' and not self.resuming:  # the weights are at their initial values
-            model = self.model.module if is_model_wrapper(self.model) else self.model
-            say(f'backbone from {start}: {load_backbone(model, start, min(self.min_match, 0.9))}')
+        if self._doing == 'train' and not self.resuming:  # the weights are at their initial values
+            self._initialize()
         super().load_or_resume()
+
+    def _initialize(self) -> None:
+        """Take the backbone, or all that fits, from another model."""
+        refuse_other_starts(self.cfg)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        if start := self.cfg.get('backbone_from'):
+            say(f'backbone from {start}: {load_backbone(model, start, min(self.min_match, 0.9))}')
+        if start := self.cfg.get('init_from'):
+            classes = _class_names(self.train_dataloader)
+            for line in initialize(model, self.cfg, start, classes, min(self.min_match, MIN_MATCH)):
+                say(line)
 
     def _check_average(self, checkpoint: dict, filename: str) -> None:
         """Refuse to resume an averaged run without averaging: it would continue from the averaged weights."""
@@ -276,9 +286,13 @@ class Runner(PatientRunner):
         if self._doing not in ('train', 'test'):
             return
         loader = self.train_dataloader if self._doing == 'train' else self.test_dataloader
-        classes = (getattr(loader.dataset, 'metainfo', None) or {}).get('classes')
+        classes = _class_names(loader)
         if trained and classes and tuple(trained) != tuple(classes) and self.min_match == 1.0:
             raise UserError(
                 f'Checkpoint {filename} was trained on the classes {tuple(trained)}, the data set of the '
                 f'config has {tuple(classes)}: names and order must be the same, or every label is wrong.'
             )
+
+
+def _class_names(loader: DataLoader) -> Sequence[str] | None:
+    return (getattr(loader.dataset, 'metainfo', None) or {}).get('classes')

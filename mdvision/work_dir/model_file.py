@@ -22,7 +22,7 @@ from mdvision.errors import UserError
 
 from .files import MODEL, MODEL_WEIGHTS
 
-__all__ = ['FORMAT', 'describe', 'read_model', 'write_model']
+__all__ = ['FORMAT', 'describe', 'find_model', 'read_model', 'write_model']
 
 FORMAT = 'mdvision model 1'
 TASKS = dict(mmpretrain='classification', mmdet='detection')
@@ -148,13 +148,7 @@ def read_model(path: Path) -> tuple[dict, dict[str, Tensor]]:
     Raises:
         UserError: a file is missing, damaged, of another program, or does not belong to the other.
     """
-    if path.is_dir():
-        found = [one for one in (path / MODEL, path / MODEL_WEIGHTS) if one.is_file()]
-        if not found:
-            raise UserError(
-                f'The folder {path} has no model.json. Expected a model file or a checkpoint (.pth).'
-            )
-        path = found[0]
+    path = find_model(path)
     if not path.is_file():
         raise UserError(f'There is no model file {path}.')
     if path.suffix in ('.json', '.safetensors'):
@@ -168,6 +162,20 @@ def read_model(path: Path) -> tuple[dict, dict[str, Tensor]]:
         )
     _refuse_unknown_types(description['config'], path)
     return description, weights
+
+
+def find_model(path: Path) -> Path:
+    """Return the model file in a folder; another path as it is.
+
+    Raises:
+        UserError: the folder has none.
+    """
+    if not path.is_dir():
+        return path
+    for file in (path / MODEL, path / MODEL_WEIGHTS):
+        if file.is_file():
+            return file
+    raise UserError(f'The folder {path} has no model.json. Expected a model file or a checkpoint (.pth).')
 
 
 def _read_pair(path: Path, asked_for: Path) -> tuple[dict, dict[str, Tensor]]:
@@ -228,6 +236,7 @@ def _read_checkpoint(path: Path) -> tuple[dict, dict[str, Tensor]]:
     name = path.resolve().parent.name
     description = describe(parse_config(meta['cfg'], path), tuple(classes), name)
     description['checkpoint'] = dict(file=path.name, epoch=meta.get('epoch'), iter=meta.get('iter'))
+    description['preprocessing'] = meta.get('preprocessing')
     weights = {key.removeprefix('module.'): value for key, value in checkpoint['state_dict'].items()}
     return description, weights
 

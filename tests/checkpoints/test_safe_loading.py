@@ -328,6 +328,10 @@ def our_backbone_from(path: str):
     make_runner(Path(path).parent / 'run', backbone_from=path).train()
 
 
+def our_init_from(path: str):
+    make_runner(Path(path).parent / 'run', init_from=path).train()
+
+
 def host_runner(path: str):
     cfg = make_runner(Path(path).parent / 'run').cfg
     mmengine.runner.Runner.from_cfg(cfg).resume(path)
@@ -342,7 +346,7 @@ def flexible_runner(path: str):
 WAYS = [
     init_detector, det_inferencer, get_model, classification_inferencer, inferencer_of_a_built_model,
     init_cfg, init_cfg_with_prefix, mmcv_resnet, mmcv_vgg, swin, pvt, published, our_runner,
-    our_runner_from_weights, our_backbone_from, host_runner, flexible_runner, read_checkpoint,
+    our_runner_from_weights, our_backbone_from, our_init_from, host_runner, flexible_runner, read_checkpoint,
 ]  # fmt: skip
 
 

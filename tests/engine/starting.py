@@ -35,7 +35,9 @@ def evaluate(config: Path, checkpoint: Path, work_dir: Path, *options: str) -> N
 
 def _arguments(config: Path, work_dir: Path | None, options: tuple, **more) -> argparse.Namespace:
     common = dict(device='cpu', launcher='none', threads=1, workers=0, allow_partial=False, debug=False)
-    training = dict(amp=None, ema=None, backbone_from=None, auto_scale_lr=False, dry_run=False, seed=None)
+    training = dict(
+        amp=None, ema=None, backbone_from=None, init_from=None, auto_scale_lr=False, dry_run=False, seed=None
+    )
     options = [*options, f'experiment_name=toy_{uuid.uuid4().hex}']  # mmengine keeps loggers by this name
     where = dict(config=str(config), work_dir=work_dir and str(work_dir), cfg_options=options)
     return argparse.Namespace(**common, **training, **where, **more)

@@ -42,7 +42,7 @@ def arguments(folder, tmp_path, monkeypatch):
         defaults = dict(
             config=str(file), cfg_options=[*small, *overrides], work_dir=None, device='cpu', launcher='none',
             threads=1, workers=0, allow_partial=False, debug=False, amp=None, ema=None, backbone_from=None,
-            auto_scale_lr=False, seed=None, quick=True, json=False,
+            init_from=None, auto_scale_lr=False, seed=None, quick=True, json=False,
         )  # fmt: skip
         return argparse.Namespace(**(defaults | more))
 
