@@ -2,8 +2,10 @@
 
 import os
 
-# Before torch is imported, as the tools find it.
-os.environ.update(OMP_NUM_THREADS='1', MPLBACKEND='Agg', CUDA_VISIBLE_DEVICES='')
+# Before torch is imported, as the tools find it; the last one as dist_run.py sets it for several processes.
+os.environ.update(
+    OMP_NUM_THREADS='1', MPLBACKEND='Agg', CUDA_VISIBLE_DEVICES='', TORCH_CPP_LOG_LEVEL='ERROR'
+)  # fmt: skip
 
 import mdvision.commands.check
 import mdvision.commands.compare

@@ -364,7 +364,7 @@ def test_real_trainings_are_compared_and_continued_exactly(write_classifier, tmp
     command = [config, '--vary', 'optim_wrapper.optimizer.lr', '0.05', '0.01', '--names', 'fast', 'slow',
                '--seeds', '2', '--work-dir', work_dir, '--device', 'cpu',
                '--cfg-options', f'train_dataloader.dataset.pipeline={pipeline}']  # fmt: skip
-    printed = run_tool('compare.py', *command)
+    printed = run_tool('compare.py', *command, fork_children=True)
     assert '2 variants x 2 seeds x 2 epochs = 4 runs, 1 at a time' in printed
     record = json.loads((work_dir / 'comparison.json').read_text())
     for variant in record['variants']:
@@ -377,7 +377,7 @@ def test_real_trainings_are_compared_and_continued_exactly(write_classifier, tmp
     trained = torch.load(run / 'epoch_2.pth', weights_only=False)['state_dict']
     for name in ('results.json', 'epoch_2.pth'):
         (run / name).unlink()
-    printed = run_tool('compare.py', *command)
+    printed = run_tool('compare.py', *command, fork_children=True)
     assert 'slow, seed 1: resumes after epoch_1' in printed
     assert '3 of 4 runs were already finished' in printed
     continued = torch.load(run / 'epoch_2.pth', weights_only=False)['state_dict']

@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from argparse import Namespace
 from collections import OrderedDict
@@ -26,11 +24,10 @@ from mdvision.processes import distributed
 from tests.engine.resumed import Killed, assert_same, state
 from tests.engine.toy import ToyModel, make_runner
 from tests.forking import run_forked
-from tests.running import ENVIRONMENT, ROOT
+from tests.processes.launched import Launched
 
 # The main process has then recorded iterations that no line of the log has shown.
 LOGGED_SELDOM = dict(default_hooks=dict(logger=dict(type='LoggerHook', interval=5)))
-TOY = ROOT / 'tests/engine/toy_process.py'
 
 
 @HOOKS.register_module(force=True)
@@ -298,39 +295,6 @@ def test_a_timeout_that_is_none_is_named(monkeypatch, timeout):
         distributed.prepare_distributed(cfg, 'pytorch', on_gpu=False)
 
 
-class Launched:
-    """Two processes of the toy training, started as tools/dist_train.sh does."""
-
-    def __init__(self, work_dir: Path, *arguments: str):
-        self.work_dir = work_dir
-        self.process = subprocess.Popen(
-            [sys.executable, ROOT / 'tools/dist_run.py', TOY, '2', work_dir, '--epochs', '50',
-             '--seconds', '0.1', *arguments],
-            cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def wait_until_it_trains(self) -> None:
-        end = time.monotonic() + 120
-        while not any('iter  3' in log.read_text() for log in self.work_dir.glob('*/*.log')):
-            assert time.monotonic() < end
-            time.sleep(0.05)
-
-    def child(self, rank: int) -> int:
-        for pid in Path(f'/proc/{self.process.pid}/task/{self.process.pid}/children').read_text().split():
-            if f'\0RANK={rank}\0' in Path(f'/proc/{pid}/environ').read_text():
-                return int(pid)
-        raise ProcessLookupError(rank)
-
-    def error(self) -> str:
-        """What the end said; asserts what holds for every one."""
-        error = self.process.communicate(timeout=90)[1]
-        assert 'Traceback' not in error
-        assert 'gloo' not in error
-        assert len(error.splitlines()) < 12, error
-        assert not (self.work_dir / 'run.lock').exists()
-        return error
-
-
 needs_proc = pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='finds the processes in /proc')
 
 
@@ -379,7 +343,7 @@ def test_a_process_that_stands_still_is_named_after_the_timeout(tmp_path, rank):
 @pytest.mark.fault('5.9')
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGKILL'])
 def test_a_launcher_that_is_ended_leaves_no_process_and_loses_no_work(tmp_path, name):
-    launched = Launched(tmp_path)
+    launched = Launched(tmp_path, forked=name == 'SIGTERM')
     launched.wait_until_it_trains()
     launched.process.send_signal(getattr(signal, name))
     launched.process.communicate(timeout=60)  # the pipe is closed when all have ended
