@@ -91,8 +91,8 @@ _Popen = subprocess.Popen
 
 
 def popen(command: list[str], *args, **settings) -> '_Popen | Fork':
-    """``subprocess.Popen`` that forks where the command is ``python file.py args``."""
-    if command[0] == sys.executable and command[1].endswith('.py'):
+    """``subprocess.Popen`` that forks where the command is ``python file.py args`` with a file of ours."""
+    if command[0] == sys.executable and Path(command[1]).parent in (ROOT / 'tools', ROOT / 'tests/engine'):
         return Fork(command[1:], *args, **settings)
     return _Popen(command, *args, **settings)
 
@@ -101,7 +101,7 @@ class Fork:
     """A Python file run in a fork of this process; the part of ``subprocess.Popen`` that is needed."""
 
     def __init__(
-        self, argv: list[str], env: dict[str, str], stdin: int | None = None, stdout=None,
+        self, argv: list[str], env: dict[str, str] | None = None, stdin: int | None = None, stdout=None,
         stderr: int | None = None, preexec_fn: Callable[[], object] | None = None, close_fds: bool = False,
     ):  # fmt: skip
         assert stdin in (None, subprocess.DEVNULL) and stderr in (None, subprocess.STDOUT)
@@ -116,7 +116,7 @@ class Fork:
                 os.dup2(stdout.fileno(), 1)
             if stderr is not None:
                 os.dup2(1, 2)
-            enter(env)
+            enter(dict(os.environ) if env is None else env)
             _run_as_main(argv)
 
         self._process = multiprocessing.get_context('fork').Process(target=run)

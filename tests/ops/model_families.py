@@ -27,6 +27,7 @@ from mmengine.config import Config  # noqa: E402
 from mmengine.logging import MessageHub  # noqa: E402
 
 CONFIGS = Path(mmdet.__path__[0]) / '.mim' / 'configs'
+CONFIGS = Path(mmdet.__path__[0]) / '.mim' / 'configs'
 DOCUMENT = Path(__file__).parents[2] / 'docs' / 'ops.md'
 BEGIN, END = '<!-- model families: begin -->\n', '<!-- model families: end -->\n'
 _tried: list[str] = []  # in this process
@@ -139,7 +140,12 @@ def _shrink(node: object) -> None:
         node.update(
             num_stacks=1, downsample_times=3, stage_channels=[32, 32, 32, 32], stage_blocks=[1, 1, 1, 1]
         )
-    for key, most in dict(nms_pre=100, max_per_img=20, num_queries=50, num_proposals=20).items():
+    if str(node.get('type')).startswith('SOLO'):
+        node['feat_channels'] = 64
+    if 'Sampler' in str(node.get('type')) and 'num' in node:
+        node['num'] = min(node['num'], 64)
+    most_of = dict(nms_pre=100, max_per_img=20, num_queries=50, num_proposals=20)
+    for key, most in most_of.items():
         if isinstance(node.get(key), int):
             node[key] = min(node[key], most)
     for child in node.values():
