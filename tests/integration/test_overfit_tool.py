@@ -17,10 +17,18 @@ def test_every_detector_config_has_passed():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'config', ['lma/lma_resnet18_faster_rcnn_voc.py', 'lma/lma_resnet50_retinanet_voc.py']
+    ('config', 'options'),
+    [
+        ('lma/lma_resnet18_faster_rcnn_voc.py', []),
+        # Of the four convolutions of its heads; it learns in a third of the iterations.
+        ('lma/lma_resnet50_retinanet_voc.py', ['--cfg-options', 'model.bbox_head.stacked_convs=1']),
+    ],
 )
-def test_a_detector_learns_eight_images(config):
-    printed = run_tool('overfit.py', ROOT / 'configs' / config, '--small', '--minutes', '4', '--threads', '1')
+def test_a_detector_learns_eight_images(config, options):
+    printed = run_tool(
+        'overfit.py', ROOT / 'configs' / config, '--small', '--minutes', '4', '--threads', '1',
+        '--lr', '0.002', *options,
+    )  # fmt: skip
     assert 'passed' in printed
     score = float(printed.partition('passed')[2].partition('mAP50 ')[2].split()[0])
     assert score >= 0.9

@@ -8,10 +8,12 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from mdvision.processes import peers
 from tests.running import ENVIRONMENT, ROOT, context, enter, popen
 
 TOY = ROOT / 'tests/engine/toy_process.py'
 GRACE = 3.0  # seconds; tools/dist_run.py gives its processes 10
+PEER_SECONDS = 1.5  # mdvision.processes.peers waits 3 for each answer
 
 
 class Launched:
@@ -21,7 +23,7 @@ class Launched:
         work_dir: of the training.
         arguments: more of them.
         forked: they are forks of the process that has imported everything, and the launcher waits less for
-            processes that do not end.
+            processes that do not end, and they less for each other's answers.
     """
 
     def __init__(self, work_dir: Path, *arguments: str, forked: bool = True):
@@ -95,5 +97,6 @@ def _launch(command: list[str], written: Connection) -> None:
     import dist_run
 
     dist_run.GRACE = GRACE
+    peers._SECONDS = PEER_SECONDS
     subprocess.Popen = popen
     sys.exit(dist_run.main(command))
