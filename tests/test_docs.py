@@ -173,6 +173,33 @@ def test_the_coco_config_of_the_page_refuses_what_a_voc_config_refuses(converted
         assert expected in faults.stderr
 
 
+def test_the_fine_tuning_of_the_page_prints_what_the_page_says(converted_cells, tmp_path):
+    """With random weights in the place of the demo's, and only a dry run."""
+    from mmengine.config import Config
+    from mmengine.registry import MODELS, DefaultScope
+
+    from mdvision.config.fill import fill_config
+    from mdvision.work_dir.model_file import describe, write_model
+    from tests.running import run_tool
+
+    section = (ROOT / 'docs/training.md').read_text().split('## Fine-tuning with other classes')[1]
+    config, command, printed = re.findall(r'```\w*\n(.*?)```', section, re.DOTALL)[:3]
+    (tmp_path / 'my_cells.py').write_text(config.replace('./configs', f'{ROOT}/configs'))
+    (tmp_path / 'data').symlink_to(converted_cells / 'data')
+    trained = tmp_path / 'work_dirs' / 'faster_rcnn_minivoc'
+    trained.mkdir(parents=True)
+    cfg = Config.fromfile(ROOT / 'configs/emanet/faster_rcnn_minivoc.py')
+    fill_config(cfg)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    chosen = dict(checkpoint=dict(chosen_by='voc12/mAP50'), metrics={'voc12/mAP50': 0.9331})
+    write_model(trained, describe(cfg, cfg.classes, trained.name), model.state_dict(), **chosen)
+    tool, *args = shlex.split(command)[1:]
+    said = run_tool(Path(tool).name, *args, '--dry-run', cwd=tmp_path)
+    assert printed in said, said
+    assert 'dry run passed' in said
+
+
 def test_the_python_of_the_readme_runs(capsys):
     snippet = next(block for block in code_blocks('README.md', 'python') if 'import mdvision' in block)
     exec(snippet, {})
