@@ -286,7 +286,7 @@ def parameters(file: Path) -> dict[str, torch.Tensor]:
     }
 
 
-def test_a_run_goes_on_from_the_work_dir_of_another(folders, tmp_path, capsys):
+def test_a_run_goes_on_from_the_work_dir_of_another(folders, tmp_path, capsys, monkeypatch):
     run(folders['three'], tmp_path / 'first')
     given = parameters(tmp_path / 'first' / 'epoch_1.pth')
     # Random too, so that it shows what was taken: other seeds, other weights.
@@ -309,10 +309,20 @@ def test_a_run_goes_on_from_the_work_dir_of_another(folders, tmp_path, capsys):
     assert f"init_from = '{tmp_path}/first/model.json'" in dumped
     assert json.loads((tmp_path / 'second' / 'model.json').read_text())['classes'] == list(CELLS)
 
+    # A checkpoint says the same, and how its images were prepared.
+    found, cfg = [], classifier(2)
+    monkeypatch.setattr(init_from, 'report', found.extend)
+    cfg.data_preprocessor.mean = [1.0, 2.0, 3.0]
+    _, state_dict, lines = start(cfg, str(tmp_path / 'first' / 'epoch_1.pth'), CELLS)
+    assert lines[0].startswith(f'init from {tmp_path}/first/epoch_1.pth (first): ')
+    assert set(shared) <= of_file(state_dict, given)
+    assert [finding.where for finding in found] == ['model.data_preprocessor.mean']
+    capsys.readouterr()
+
     # Resumed, it is not read again: it may be gone.
     (tmp_path / 'first' / 'model.json').unlink()
-    start = f'init_from={tmp_path}/first/model.json'
-    run(folders['two'], tmp_path / 'second', start, 'train_cfg.max_epochs=2', ema=0.5, resume='auto')
+    key = f'init_from={tmp_path}/first/model.json'
+    run(folders['two'], tmp_path / 'second', key, 'train_cfg.max_epochs=2', ema=0.5, resume='auto')
     said = capsys.readouterr().out
     assert (tmp_path / 'second' / 'epoch_2.pth').is_file()
     assert 'init from' not in said
