@@ -26,7 +26,7 @@ from mdvision.processes.signals import handling
 from mdvision.work_dir.lock import lock_work_dir
 from tests.engine.toy import ToyData, make_runner
 from tests.forking import run_forked
-from tests.running import ENVIRONMENT, ROOT
+from tests.running import ENVIRONMENT, ROOT, run_script
 
 COMMAND = [sys.executable, str(ROOT / 'tests/engine/toy_process.py')]
 
@@ -97,8 +97,8 @@ def test_a_signal_to_the_whole_group_with_workers_and_summed_gradients(tmp_path)
     assert 'Traceback' not in error
     assert torch.load(tmp_path / 'run' / 'interrupted.pth', weights_only=False)['meta']['iter'] % 8 == 0
     for name, more in (('run', ['--resume']), ('whole', [])):
-        subprocess.run([*COMMAND, str(tmp_path / name), *make_runner_arguments, *more], cwd=ROOT,
-                       env=ENVIRONMENT, check=True, timeout=120)  # fmt: skip
+        ended = run_script(Path(COMMAND[1]), tmp_path / name, *make_runner_arguments, *more)
+        assert ended.returncode == 0, ended.stderr
     assert same(weights(tmp_path / 'run' / 'epoch_2.pth'), weights(tmp_path / 'whole' / 'epoch_2.pth'))
 
 
