@@ -201,7 +201,7 @@ def test_the_fine_tuning_of_the_page_prints_what_the_page_says(converted_cells, 
 
 
 def test_the_python_of_the_readme_runs(capsys):
-    snippet = next(block for block in code_blocks('README.md', 'python') if 'import mdvision' in block)
+    snippet = next(block for block in code_blocks('README.md', 'python') if 'list_models' in block)
     exec(snippet, {})
     printed = capsys.readouterr().out.splitlines()
     assert printed[1:] == ['torch.Size([1, 10])', '(256, 512, 1024, 2048) (4, 8, 16, 32)']

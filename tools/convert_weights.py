@@ -2,4 +2,4 @@
 
 from _start import start
 
-start('convert')
+start('convert_weights')

@@ -4,8 +4,8 @@ import json
 from os.path import isfile  # False for names that no file can have, where pathlib raises
 from pathlib import Path
 
+from mdvision.datasets.image_extensions import VOC_EXTENSIONS
 from mdvision.datasets.voc_annotation import shorten
-from mdvision.datasets.voc_reader import SUFFIXES
 from mdvision.errors import UserError
 
 from .form import (
@@ -89,7 +89,7 @@ def _image_of(content: dict, place: Path, name: Path, report: ConversionReport) 
     stated = str(content.get('imagePath') or '').replace('\\', '/')
     named = sorted(
         path for path in place.parent.glob('*')
-        if path.stem == place.stem and path.suffix.lower() in SUFFIXES
+        if path.stem == place.stem and path.suffix.lower() in VOC_EXTENSIONS
     )  # fmt: skip
     by_path = place.parent / stated
     if stated and isfile(by_path) and (not named or by_path.resolve() in [p.resolve() for p in named]):

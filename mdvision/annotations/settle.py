@@ -5,8 +5,8 @@ from os.path import isfile  # False for names that no file can have, where pathl
 from pathlib import Path
 
 from mdvision.datasets.image_check import SizeError, check_images, settle_size
+from mdvision.datasets.image_extensions import VOC_EXTENSIONS
 from mdvision.datasets.voc_annotation import BoxError, settle_box, shorten
-from mdvision.datasets.voc_reader import SUFFIXES
 
 from .form import AnnotatedImage, Annotations, ConversionReport
 
@@ -51,7 +51,7 @@ def _name_unlisted(images: list[AnnotatedImage], folders: list[Path], report: Co
     seen = {image.path.resolve() for image in images}
     for folder in dict.fromkeys(folders):
         for path in sorted(folder.rglob('*')):
-            if path.suffix.lower() in SUFFIXES and path.resolve() not in seen:
+            if path.suffix.lower() in VOC_EXTENSIONS and path.resolve() not in seen:
                 seen.add(path.resolve())
                 report.found('unlisted', path.relative_to(folder).as_posix())
 
@@ -61,8 +61,8 @@ def _settle_images(data: Annotations, report: ConversionReport, check: str) -> N
     for image in data.images:
         if not isfile(image.path):
             report.fault('no image', f'{image.path} ({image.where})')
-        elif image.path.suffix.lower() not in SUFFIXES:
-            report.fault('image kind', f'{image.path} (not {", ".join(SUFFIXES)})')
+        elif image.path.suffix.lower() not in VOC_EXTENSIONS:
+            report.fault('image kind', f'{image.path} (not {", ".join(VOC_EXTENSIONS)})')
         else:
             present.append(image)
     found = check_images([str(image.path) for image in present], check)

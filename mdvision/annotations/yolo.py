@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from mdvision.datasets.image_check import check_images
+from mdvision.datasets.image_extensions import VOC_EXTENSIONS
 from mdvision.datasets.voc_annotation import shorten
-from mdvision.datasets.voc_reader import SUFFIXES
 from mdvision.errors import UserError
 
 from .form import (
@@ -142,9 +142,9 @@ def _images(folder: Path, split: str, report: ConversionReport) -> Iterator[Anno
                 path = folder.parent / line.strip()
                 yield AnnotatedImage(path.stem, path, f'{folder.name} line {number}', split=split)
         return
-    found = [path for path in sorted(folder.rglob('*')) if path.suffix.lower() in SUFFIXES]
+    found = [path for path in sorted(folder.rglob('*')) if path.suffix.lower() in VOC_EXTENSIONS]
     if not found:
-        raise UserError(f'{folder}: expected images ({", ".join(SUFFIXES)}); there are none.')
+        raise UserError(f'{folder}: expected images ({", ".join(VOC_EXTENSIONS)}); there are none.')
     for path in found:
         name = path.relative_to(folder).with_suffix('').as_posix()
         yield AnnotatedImage(name, path, str(path), split=split)

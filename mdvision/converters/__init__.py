@@ -1,6 +1,6 @@
 """Convert checkpoints of the authors and of torchvision: declared key maps and pure functions.
 
-One file per family; :mod:`mdvision.commands.convert` reads and writes the files.
+One file per family; :mod:`mdvision.commands.convert_weights` reads and writes the files.
 """
 
 from collections.abc import Mapping

@@ -9,9 +9,9 @@ from pathlib import Path
 from mdvision.errors import UserError
 from mdvision.text import shortlist
 
-__all__ = ['ENDINGS', 'class_names', 'compare_classes', 'image_files', 'read_pairs', 'shared_files']
+from .image_extensions import FOLDER_EXTENSIONS
 
-ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+__all__ = ['class_names', 'compare_classes', 'image_files', 'read_pairs', 'shared_files']
 
 
 def class_names(folder: Path) -> list[str]:
@@ -32,7 +32,7 @@ def image_files(folder: Path, prefix: str = '') -> tuple[list[str], list[str]]:
                 below, others_below = image_files(Path(entry.path), f'{path}/')
                 images += below
                 others += others_below
-            elif entry.name.lower().endswith(ENDINGS):
+            elif entry.name.lower().endswith(FOLDER_EXTENSIONS):
                 images.append(path)
             else:
                 others.append(path)

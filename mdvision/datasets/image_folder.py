@@ -18,8 +18,9 @@ from mdvision.console import say
 from mdvision.errors import UserError
 from mdvision.text import shortlist
 
-from .class_folders import ENDINGS, class_names, compare_classes, image_files, shared_files
+from .class_folders import class_names, compare_classes, image_files, shared_files
 from .image_check import check_images
+from .image_extensions import FOLDER_EXTENSIONS
 from .public_data import check_choice, check_root
 
 __all__ = ['ImageFolder', 'check_splits']
@@ -226,7 +227,9 @@ def _find(folder: Path, classes: Sequence[str], source: str) -> tuple[list[tuple
     stray = [
         entry.name
         for entry in sorted(folder.iterdir())
-        if entry.name.lower().endswith(ENDINGS) and not entry.name.startswith('.') and entry.is_file()
+        if entry.name.lower().endswith(FOLDER_EXTENSIONS)
+        and not entry.name.startswith('.')
+        and entry.is_file()
     ]
     if stray:
         faults.append(f'{folder}: images outside the class folders: {shortlist(stray)}')
@@ -237,7 +240,7 @@ def _find(folder: Path, classes: Sequence[str], source: str) -> tuple[list[tuple
             files += [(path, label) for path in images]
             others += rest
             if not images:
-                faults.append(f'{folder / name}: no image ({", ".join(ENDINGS)})')
+                faults.append(f'{folder / name}: no image ({", ".join(FOLDER_EXTENSIONS)})')
     if faults:
         lines = ''.join(f'\n  {fault}' for fault in faults)
         raise UserError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from mdvision.errors import UserError, did_you_mean
 
 from .image_check import ImageFacts, SizeError, check_image, check_images, settle_size
+from .image_extensions import VOC_EXTENSIONS
 from .voc_annotation import (
     AnnotationError,
     BoxError,
@@ -30,7 +31,6 @@ VOC_CLASSES = {
     *('dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor'),
 }
 NAMED_CLASSES = 10  # in a warning
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 @dataclass
@@ -139,7 +139,7 @@ class VOCReader:
         for image_id in ids:
             path = self.root / self.ann_subdir / f'{image_id}.xml'
             if not path.is_file():
-                named = Path(image_id).suffix.lower() in SUFFIXES
+                named = Path(image_id).suffix.lower() in VOC_EXTENSIONS
                 hint = ' (the split should list ids: remove the extensions)' if named else ''
                 self.report.fault('no xml', self._name(path) + hint)
                 continue
@@ -216,7 +216,7 @@ class VOCReader:
             else:
                 also = f' nor {shorten(stated)}' if stated and Path(stated).stem != stem else ''
                 self.report.fault(
-                    'no image', f'{self._name(by_id)}.jpg (nor {", ".join(SUFFIXES[1:])}{also})'
+                    'no image', f'{self._name(by_id)}.jpg (nor {", ".join(VOC_EXTENSIONS[1:])}{also})'
                 )
                 continue
             path = folder / chosen
@@ -322,8 +322,8 @@ def _images_by_stem(folder: Path) -> dict[str, list[str]]:
     """Return {stem: image files with that stem in ``folder``}, the usual extension first."""
     found: dict[str, list[str]] = {}
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() in VOC_EXTENSIONS:
             found.setdefault(path.stem, []).append(path.name)
     for names in found.values():
-        names.sort(key=lambda name: (SUFFIXES.index(Path(name).suffix.lower()), name))
+        names.sort(key=lambda name: (VOC_EXTENSIONS.index(Path(name).suffix.lower()), name))
     return found

@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mdvision.datasets.image_check import check_image
+from mdvision.datasets.image_extensions import FOLDER_EXTENSIONS
 from mdvision.errors import UserError
 from mdvision.text import shortlist
 
 from .predictions import Unreadable
 
-__all__ = ['IMAGE_SUFFIXES', 'VIDEO_SUFFIXES', 'Source', 'open_source', 'pixels_of']
+__all__ = ['VIDEO_SUFFIXES', 'Source', 'open_source', 'pixels_of']
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.mjpeg')
 
 
@@ -127,12 +127,13 @@ def pixels_of(image: object, color: str = 'rgb') -> np.ndarray:
 def _from_path(text: str) -> Source:
     path = Path(text)
     if path.is_dir():
-        files = sorted(one for one in path.rglob('*') if one.suffix.lower() in IMAGE_SUFFIXES)
+        files = sorted(one for one in path.rglob('*') if one.suffix.lower() in FOLDER_EXTENSIONS)
         if not files:
             there = [one.name for one in sorted(path.iterdir())]
             found = f'it has {shortlist(there, 5)}' if there else 'it is empty'
             raise UserError(
-                f'{path} has no image files ({", ".join(IMAGE_SUFFIXES)}), in no subfolder either; {found}.'
+                f'{path} has no image files ({", ".join(FOLDER_EXTENSIONS)}), in no subfolder either; '
+                f'{found}.'
             )
         return _of_files(files)
     if path.is_file():

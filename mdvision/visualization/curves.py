@@ -13,7 +13,7 @@ from mdvision.evaluation.direction import is_lower_better
 from mdvision.evaluation.headlines import HEADLINES
 
 from .lettering import any_letters, plain
-from .palette import COLORS, FAINT, INK, OTHERS, PAPER, RULE
+from .palette import COLORS, FAINT, INK, OTHERS, PAPER, RULE, VALIDATION
 
 __all__ = ['draw_curves', 'epoch_positions', 'headline_metrics']
 
@@ -117,7 +117,7 @@ def _draw_validation_loss(axes: Axes, xs: list[float], ys: list[float], unit: st
     if not xs:
         return
     # If the total has no parts, no other line has this color.
-    color = COLORS[1] if alone else INK
+    color = VALIDATION if alone else INK
     best = min(range(len(ys)), key=ys.__getitem__)
     label = f'val/loss: lowest {ys[best]:.3f} ({unit} {xs[best]:g}), last {ys[-1]:.3f}'
     axes.plot(xs, ys, color=color, linewidth=1.8, linestyle=DASHES, marker='o', ms=3.5, label=label)

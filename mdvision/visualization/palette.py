@@ -14,6 +14,7 @@ __all__ = [
     'RULE',
     'SHARES',
     'UNDECIDED',
+    'VALIDATION',
     'WORSE',
     'WORST_COLORS',
 ]
@@ -32,6 +33,7 @@ ORANGE, SKY, YELLOW = '#E69F00', '#56B4E9', '#F0E442'
 
 # Lines on white, so without yellow; the last four also differ in lightness.
 COLORS = (BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, '#8C6D31', '#999999', '#882255', '#332288')
+VALIDATION = VERMILION  # the total validation loss, where no other line has this color
 BETTER, WORSE, UNDECIDED = BLUE, VERMILION, FAINT  # the verdicts of a comparison
 BEST_COLORS, WORST_COLORS = (BLUE, GREEN, SKY), (VERMILION, PINK, ORANGE)  # the best and the worst classes
 # Boxes on images. No set this large can be told apart by everybody: beyond the first seven, colors differ in

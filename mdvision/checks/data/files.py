@@ -9,13 +9,13 @@ from mmengine.config import Config
 
 from mdvision.config.tree import SPLITS, DatasetConfig, config_datasets
 from mdvision.datasets.class_folders import (
-    ENDINGS,
     class_names,
     compare_classes,
     image_files,
     read_pairs,
 )
 from mdvision.datasets.coco_check import check_coco_file
+from mdvision.datasets.image_extensions import FOLDER_EXTENSIONS
 from mdvision.datasets.voc_reader import VOCReader
 from mdvision.datasets.voc_report import SplitReport
 from mdvision.errors import UserError, did_you_mean
@@ -197,7 +197,9 @@ def _check_folders(part: DatasetConfig) -> Iterator[Finding]:
     hidden = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name.startswith('.'))
     if hidden:
         yield Finding('error', str(folder), f'{shortlist(hidden)} would become a class', 'remove it')
-    endings = tuple(settings_ending.lower() for settings_ending in part.settings.get('extensions', ENDINGS))
+    endings = tuple(
+        settings_ending.lower() for settings_ending in part.settings.get('extensions', FOLDER_EXTENSIONS)
+    )
     empty = [n for n in found if not any(f.lower().endswith(endings) for f in image_files(folder / n)[0])]
     if empty:
         yield Finding(

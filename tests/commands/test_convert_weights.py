@@ -6,7 +6,7 @@ import torch
 import mdvision
 from mdvision import UserError
 from mdvision.checkpoints.reading import read_checkpoint
-from mdvision.commands.convert import convert_checkpoint
+from mdvision.commands.convert_weights import convert_checkpoint
 from tests import golden
 
 
