@@ -8,8 +8,8 @@ from pathlib import Path
 from mdvision.annotations import coco, voc, yolo
 from mdvision.annotations.form import AnnotatedImage, Annotations, Box, ConversionReport
 from mdvision.console import say
+from mdvision.datasets.image_extensions import VOC_EXTENSIONS
 from mdvision.datasets.voc_annotation import BoxError, settle_box
-from mdvision.datasets.voc_reader import SUFFIXES
 from mdvision.errors import UserError
 from mdvision.text import shortlist
 
@@ -67,7 +67,7 @@ class AnnotationFiles:
         path = Path(one.source)
         if not path.is_file():
             raise UserError(f'--save {" ".join(self.formats)}: {path} is no image file to annotate.')
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in VOC_EXTENSIONS:
             self._of_other_kind.append(str(path))
             return
         height, width = one.size
@@ -90,7 +90,7 @@ class AnnotationFiles:
         """Write the folders; each appears complete or not at all."""
         if self._of_other_kind:
             say(
-                f'warning: not annotated, since annotations can only be of {", ".join(SUFFIXES)} files: '
+                f'warning: not annotated, as annotations can only be of {", ".join(VOC_EXTENSIONS)} files: '
                 f'{shortlist(self._of_other_kind, 5)}'
             )
         if not self._data.images:

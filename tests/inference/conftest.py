@@ -1,5 +1,6 @@
 """Small models with random weights, and pictures for them."""
 
+from collections import OrderedDict
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 
 from mdvision.checks.small_detector import cut, set_num_classes
@@ -17,6 +19,12 @@ from mdvision.work_dir.model_file import describe, write_model
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ('circle', 'cross', 'triangle')
 SIDE = 96
+
+
+@pytest.fixture(autouse=True)
+def no_run_yet(monkeypatch):
+    """What is said goes to the console, not to the log of a run that an earlier test has started."""
+    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
 
 
 def small_detector(name: str) -> Config:

@@ -1,8 +1,9 @@
 """Check upstream data sets before they are built: their readers drop data, shift labels or crash."""
 
+import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -197,9 +198,7 @@ def _check_folders(part: DatasetConfig) -> Iterator[Finding]:
     hidden = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name.startswith('.'))
     if hidden:
         yield Finding('error', str(folder), f'{shortlist(hidden)} would become a class', 'remove it')
-    endings = tuple(
-        settings_ending.lower() for settings_ending in part.settings.get('extensions', FOLDER_EXTENSIONS)
-    )
+    endings = tuple(one.lower() for one in _extensions(part))
     empty = [n for n in found if not any(f.lower().endswith(endings) for f in image_files(folder / n)[0])]
     if empty:
         yield Finding(
@@ -212,6 +211,14 @@ def _check_folders(part: DatasetConfig) -> Iterator[Finding]:
         yield Finding(
             'error', str(folder), '\n  '.join(lines or [order]), 'set classes= to the sorted folders'
         )
+
+
+def _extensions(part: DatasetConfig) -> Sequence[str]:
+    """Return the extensions of the files that a data set takes for images."""
+    if 'extensions' in part.settings:
+        return part.settings['extensions']
+    argument = inspect.signature(part.kind.__init__).parameters.get('extensions') if part.kind else None
+    return FOLDER_EXTENSIONS if argument is None else argument.default
 
 
 def _same_folders(parts: list[DatasetConfig]) -> Iterator[Finding]:
