@@ -131,6 +131,7 @@ def render_card(one: dict) -> str:
         '|---|---|',
         f'| metric | {_metric(one)}, on {validation["images"]:,} images (fingerprint '
         f'`{validation["fingerprint"]}`) |',
+        *_chosen(one),
         f'| in single precision | {one["in_single_precision"]:.4f} |',
         f'| data | {one["card"]["data"]} |',
         f'| license of the data | {one["card"]["license"]} |',
@@ -146,6 +147,17 @@ def render_card(one: dict) -> str:
         '',
     ]
     return '\n'.join(lines)
+
+
+def _chosen(one: dict) -> list[str]:
+    """Return the row that says which checkpoint this is, if one was chosen by the metric."""
+    checkpoint = one['checkpoint']
+    if not checkpoint.get('chosen_by'):
+        return []
+    return [
+        f'| checkpoint | epoch {checkpoint["epoch"]}, the best by {checkpoint["chosen_by"]} on these same images, '
+        'so the metric may be slightly optimistic |'
+    ]
 
 
 def _metric(one: dict) -> str:

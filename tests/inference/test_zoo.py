@@ -87,7 +87,6 @@ def test_a_detector_of_blood_cells_has_the_metric_on_its_card(name, real_data):
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif('diff_vit_mnist' not in NAMES, reason='this checkout has no such model')
 def test_the_classifier_of_digits_has_the_metric_on_its_card(real_data):
     classifier = mdvision.load('diff_vit_mnist', device='cpu')
     images, labels = MNIST(data_root=str(real_data / 'mnist'), split='test', lazy_init=True).read(train=False)
