@@ -79,6 +79,7 @@ def main(argv: Sequence[str] | None = None, root: Path = Path()) -> None:
         card = dict(data=args.data, license=args.license, not_for=args.not_for)
         add_to_zoo(root, args.work_dir, args.name, args.config, card)
     for path, text in pages(root).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding='utf-8')
 
 

@@ -155,8 +155,8 @@ def _chosen(one: dict) -> list[str]:
     if not checkpoint.get('chosen_by'):
         return []
     return [
-        f'| checkpoint | epoch {checkpoint["epoch"]}, the best by {checkpoint["chosen_by"]} on these same images, '
-        'so the metric may be slightly optimistic |'
+        f'| checkpoint | epoch {checkpoint["epoch"]}, the best by {checkpoint["chosen_by"]} on these same '
+        'images, so the metric may be slightly optimistic |'
     ]
 
 
