@@ -278,6 +278,10 @@ def _root(target: ast.expr) -> str:
     return ast.unparse(target)
 
 
+# Packages that are used if they are installed, and not patched.
+_EXTRAS = {'supervision'}
+
+
 def _imported_objects(tree: ast.Module) -> dict[str, object]:
     """Return what a file imports from other packages, by its name in the file."""
     found = {}
@@ -285,7 +289,8 @@ def _imported_objects(tree: ast.Module) -> dict[str, object]:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 name = alias.name if alias.asname else alias.name.partition('.')[0]
-                found[alias.asname or name] = importlib.import_module(name)
+                if name not in _EXTRAS:
+                    found[alias.asname or name] = importlib.import_module(name)
         elif isinstance(node, ast.ImportFrom) and not node.level and not node.module.startswith('mdvision'):
             for alias in node.names:
                 found[alias.asname or alias.name] = resolve(f'{node.module}.{alias.name}')
