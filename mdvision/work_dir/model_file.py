@@ -8,9 +8,12 @@ the SHA-256 of the weights. Neither contains code, and the config cannot name mo
 import ast
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import mmcv.ops
+from mmengine.registry import Registry, root
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
@@ -263,7 +266,11 @@ def parse_config(text: str, path: Path) -> dict:
 
 
 def _refuse_unknown_types(config: dict, path: Path) -> None:
-    """Refuse a ``type`` that is a path to an object: mmengine would import and call whatever it names."""
+    """Refuse a ``type`` that is no registered class: mmengine would import and call whatever it names."""
+    if config.get('default_scope') not in TASKS:
+        raise UserError(f'{path}: expected default_scope to be one of {", ".join(TASKS)}.')
+    import_upstream(config['default_scope'])
+    known = _registered_names()
     for part in dicts(config):
         kind = part.get('type')
         if kind is None:
@@ -274,3 +281,21 @@ def _refuse_unknown_types(config: dict, path: Path) -> None:
                 f'{path}: type={kind!r} is no registered class. A model file may name classes of '
                 f'{", ".join(_SCOPES)} and registered classes of your own, and nothing else.'
             )
+        is_ours = scope == 'mdvision' and isinstance(getattr(sys.modules['mdvision'], name, None), type)
+        if name not in known and not is_ours:
+            modules = (config.get('custom_imports') or {}).get('imports')
+            which = f' (the run imported {modules})' if modules else ''
+            raise UserError(
+                f'{path}: no class {kind} is registered. Import the module that registers it before loading '
+                f'the model{which}.'
+            )
+
+
+def _registered_names() -> set[str]:
+    """Return the names in all registries, and those of ``mmcv.ops``, where mmdet finds RoIAlign and nms."""
+    names = set(mmcv.ops.__all__)
+    for registry in vars(root).values():
+        if isinstance(registry, Registry):
+            for one in (registry, *registry.children.values()):
+                names.update(one.module_dict)
+    return names

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,24 @@ def test_a_type_that_is_a_path_to_an_object_is_refused(folder, kind):
 
     with pytest.raises(UserError, match='is no registered class'):
         mdvision.load(changed(folder, change))
+
+
+@pytest.mark.parametrize('kind', ['mmengine.dump', 'mmengine.fileio', 'torchvision.io', 'this'])
+def test_what_is_registered_nowhere_is_not_even_imported(folder, kind):
+    """mmengine would import a module of that name, and call a function."""
+
+    def change(content):
+        content['config']['model']['neck'] = dict(type=kind)
+
+    before = set(sys.modules)
+    with pytest.raises(UserError, match=r'no class .* is registered'):
+        mdvision.load(changed(folder, change))
+    assert kind not in set(sys.modules) - before
+
+
+def test_another_scope_is_refused(folder):
+    with pytest.raises(UserError, match='expected default_scope to be one of mmpretrain, mmdet'):
+        mdvision.load(changed(folder, lambda content: content['config'].update(default_scope='antigravity')))
 
 
 def test_a_class_of_the_users_own_is_asked_for(tmp_path):
